@@ -1,0 +1,62 @@
+"""What every data set looks like to the rest of the library, and how a training batch leaves it."""
+
+import mmap
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """Images with their groups.
+
+    The images of a named data set stand *grouped*: sorted by group, and within a group in the source's own
+    order. Image `i` of group `g` is therefore the same picture wherever the set comes from, and a split into
+    indices depends on the sizes of the groups alone. Shuffle before you take the first n of anything.
+
+    name        what the images are, for titles and records
+    images      uint8 (N, C, H, W); a read-only memory map where the set is stored on disk
+    groups      int64 (N,) in 0..len(group_names)-1, or None where the images have none
+    group_names names of the groups, () where there are none
+    sha256      over the bytes of images and groups
+    """
+
+    name: str
+    images: np.ndarray
+    groups: np.ndarray | None
+    group_names: tuple[str, ...]
+    sha256: str
+
+    def group_sizes(self) -> np.ndarray:
+        """Number of images in each group: int64 (G,); (0,) where there are no groups."""
+        if self.groups is None:
+            return np.zeros(0, np.int64)
+        return np.bincount(self.groups, minlength=len(self.group_names)).astype(np.int64)
+
+
+def batch(images: np.ndarray, indices: np.ndarray) -> torch.Tensor:
+    """Images at `indices` as a float32 tensor (B, C, H, W) in [-1, 1].
+
+    images: uint8 (N, C, H, W); indices: int (B,) in 0..N-1. Raises ValueError on any other index.
+    """
+    indices = np.asarray(indices)
+    if indices.ndim != 1 or indices.dtype.kind not in "iu":
+        raise ValueError(f"indices: {indices.dtype} of shape {indices.shape}; allowed is an int array (B,)")
+    if indices.size and not 0 <= indices.min() <= indices.max() < len(images):
+        raise ValueError(
+            f"indices: from {indices.min()} to {indices.max()}; allowed is 0 to {len(images) - 1}"
+        )
+    rows = images[indices]
+    _release_pages(images)
+    return torch.from_numpy(rows).float().div_(127.5).sub_(1)
+
+
+def _release_pages(images: np.ndarray) -> None:
+    """Give the pages just read back to the system's cache, so that memory stays that of one batch.
+
+    A memory map counts each page it has touched as resident: one epoch would hold the whole data set. The
+    pages stay in the page cache, from which the next read takes them again without touching the disk.
+    """
+    if isinstance(images.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        images.base.madvise(mmap.MADV_DONTNEED)
