@@ -25,11 +25,46 @@ class Biased:
     split: Split
 
 
-def load(setting: str = "digits-lt", root: str | Path = "data", seed: int = 0) -> Biased:
-    """The biased and reference sets of a setting."""
+def load(
+    setting: str = "digits-lt",
+    root: str | Path = "data",
+    seed: int = 0,
+    source: str | Path | None = None,
+    download: bool = False,
+) -> Biased:
+    """The biased and reference sets of a setting; arrays are built below `root` at the first call.
+
+    setting: a name of `settings.SETTINGS`, or a JSON file with the fields of a `Setting`
+    source, download: as in `datasets.load`
+    Raises ValueError or FileNotFoundError for what is unknown, missing, damaged or too small.
+    """
     chosen = settings.find(setting)
-    data = datasets.load(chosen.source, root)
-    return Biased(data, draw(setting, chosen, data.group_sizes(), data.group_names, seed))
+    if chosen.source in datasets.SOURCES:
+        data = datasets.load(chosen.source, root, source, download)
+    else:
+        data = datasets.folder(source or chosen.source, root, chosen.groups, chosen.size)
+    name = Path(setting).stem if setting.endswith(".json") else setting
+    return Biased(data, draw(name, chosen, data.group_sizes(), data.group_names, seed))
+
+
+def own_pair(
+    biased: str | Path,
+    reference: str | Path,
+    root: str | Path = "data",
+    size: int | None = 64,
+    channels: int = 3,
+    biased_groups: str | None = None,
+    reference_groups: str | None = None,
+) -> Biased:
+    """The reader's own sets: a folder or zip of biased images, and a small one of unbiased ones.
+
+    size: side to which all images are cropped and scaled, None where all have one size
+    The rest as in `datasets.pair`. The split's hash covers the images, for there is nothing else to draw.
+    """
+    data, number = datasets.pair(biased, reference, root, size, channels, biased_groups, reference_groups)
+    indices = np.arange(len(data.images))
+    definition = {"bias": "own pair", "images": data.sha256}
+    return Biased(data, Split("own-pair", 0, definition, indices[:number], indices[number:]))
 
 
 def draw(setting: str, chosen: Setting, sizes: np.ndarray, names: tuple[str, ...], seed: int = 0) -> Split:

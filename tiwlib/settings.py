@@ -1,7 +1,7 @@
 """The table of named settings: every biased data set of the paper, and three small ones, one line each."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 
@@ -64,7 +64,7 @@ SETTINGS = {
 def find(setting: str) -> Setting:
     """A named setting, or the reader's own from a JSON file with the fields of `Setting`.
 
-    Paths in the file are relative to it. Raises ValueError for an unknown name or field, FileNotFoundError
+    Paths in it may be relative to it. Raises ValueError for an unknown name or field, FileNotFoundError
     for a missing file.
     """
     if setting in SETTINGS:
@@ -79,9 +79,9 @@ def find(setting: str) -> Setting:
     try:
         own = Setting(**json.loads(path.read_text(encoding="utf-8")))
     except (TypeError, ValueError) as error:
-        fields = ", ".join(asdict(Setting("", "")))
+        allowed = ", ".join(entry.name for entry in fields(Setting))
         raise ValueError(
-            f"setting: {setting} cannot be read ({error}); allowed fields are {fields}"
+            f"setting: {setting} cannot be read ({error}); allowed fields are {allowed}"
         ) from None
-    groups = own.groups if own.groups == "folders" else str(path.parent / own.groups)
-    return Setting(**{**asdict(own), "source": str(path.parent / own.source), "groups": groups})
+    beside = {name: path.parent / getattr(own, name) for name in ("source", "groups")}
+    return replace(own, **{name: str(file) for name, file in beside.items() if file.exists()})

@@ -1,13 +1,15 @@
 """Images by name, or from any folder or zip: uint8 arrays with groups.
 
-    data = load("digits", root="data")              # a named source
-    data = folder("faces.zip", root="data", size=64)   # the reader's own
-    x0 = batch(data.images, np.array([3, 1, 4]))    # float32 (3, C, H, W) in [-1, 1]
+data = load("digits", root="data")                  a named data set, see SOURCES
+data = folder("faces.zip", root="data", size=64)    the reader's own, with groups
+data, n = pair("biased/", "unbiased/", root="data") the reader's own two sets, without
+x0 = batch(data.images, np.array([3, 1, 4]))        float32 (3, C, H, W) in [-1, 1]
 
-`python -m tiwlib.datasets list | prepare SETTING | verify SETTING` does the same from a shell.
+`python -m tiwlib.datasets list | prepare SETTING | verify SETTING` does it from a shell.
 """
 
+from tiwlib.datasets.folders import folder, pair
 from tiwlib.datasets.images import ImageData, batch
 from tiwlib.datasets.sources import SOURCES, load
 
-__all__ = ["SOURCES", "ImageData", "batch", "load"]
+__all__ = ["SOURCES", "ImageData", "batch", "folder", "load", "pair"]

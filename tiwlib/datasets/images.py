@@ -48,11 +48,11 @@ def batch(images: np.ndarray, indices: np.ndarray) -> torch.Tensor:
             f"indices: from {indices.min()} to {indices.max()}; allowed is 0 to {len(images) - 1}"
         )
     rows = images[indices]
-    _release_pages(images)
+    release_pages(images)
     return torch.from_numpy(rows).float().div_(127.5).sub_(1)
 
 
-def _release_pages(images: np.ndarray) -> None:
+def release_pages(images: np.ndarray) -> None:
     """Give the pages just read back to the system's cache, so that memory stays that of one batch.
 
     A memory map counts each page it has touched as resident: one epoch would hold the whole data set. The

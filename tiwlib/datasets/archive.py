@@ -1,0 +1,131 @@
+"""A folder or a zip of images as a list of names and a way to read each, trusting neither.
+
+A zip is read in place: nothing is unpacked, so nothing can be written outside a folder. Paths that climb out
+are refused all the same, for whoever made them meant no good.
+"""
+
+import hashlib
+import json
+import os
+import stat
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
+MAX_FILE_BYTES = 64 * 2**20  # one image; FFHQ's largest has 2 MB
+MAX_EXPANSION = 100  # declared size of a zip's contents over its own size; images hardly shrink in a zip
+MIN_BOMB_BYTES = 2**30  # below this, contents are no danger, whatever their ratio
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """Image files by name.
+
+    label  name of the folder or zip, without the path to it
+    stamps for each file, by relative POSIX path in ascending order: its bytes, and CRC or time of change
+    read   from a name to the file's bytes; raises ValueError where they are damaged
+    """
+
+    label: str
+    stamps: dict[str, tuple[int, int]]
+    read: Callable[[str], bytes]
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.stamps)
+
+    def fingerprint(self) -> str:
+        """Hash of all names and stamps: changes whenever a file does."""
+        return hashlib.sha256(json.dumps(list(self.stamps.items())).encode()).hexdigest()
+
+
+def open_images(path: str | Path, parameter: str = "source") -> ImageFiles:
+    """The images of a folder, a zip, or a folder inside a zip (`images.zip/train`).
+
+    Files without an image's suffix and hidden ones are passed over. Raises FileNotFoundError where nothing is
+    there, ValueError where there is no image, or where a zip is damaged or dangerous.
+    """
+    path = Path(path)
+    if path.is_dir():
+        files = _folder(path)
+    else:
+        archive = next((above for above in (path, *path.parents) if above.is_file()), None)
+        if archive is None:
+            raise FileNotFoundError(f"{parameter}: {path} is not there; allowed is a folder or zip of images")
+        files = _zip(archive, path.relative_to(archive).as_posix())
+    if not files.stamps:
+        raise ValueError(f"{parameter}: {path} has no images; allowed are files of {', '.join(SUFFIXES)}")
+    for name, (size, _) in files.stamps.items():
+        if size > MAX_FILE_BYTES:
+            raise ValueError(
+                f"{parameter}: {name} in {path} has {size} bytes; allowed are {MAX_FILE_BYTES} an image"
+            )
+    return files
+
+
+def _is_image(name: str) -> bool:
+    parts = PurePosixPath(name).parts
+    return name.lower().endswith(SUFFIXES) and not any(part.startswith((".", "__MACOSX")) for part in parts)
+
+
+def _folder(path: Path) -> ImageFiles:
+    stamps = {}
+    for folder, _, names in os.walk(path):
+        for file in (Path(folder, name) for name in names):
+            name = file.relative_to(path).as_posix()
+            if _is_image(name):
+                state = file.stat()
+                stamps[name] = (state.st_size, state.st_mtime_ns)
+    return ImageFiles(
+        path.resolve().name, dict(sorted(stamps.items())), lambda name: (path / name).read_bytes()
+    )
+
+
+def _zip(path: Path, inside: str) -> ImageFiles:
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise ValueError(f"{path} is no whole zip ({error}); fetch or pack it again") from None
+    _refuse_dangerous(path, archive.infolist())
+    prefix = "" if inside == "." else inside.rstrip("/") + "/"
+    stamps = {
+        entry.filename[len(prefix) :]: (entry.file_size, entry.CRC)
+        for entry in archive.infolist()
+        if entry.filename.startswith(prefix) and _is_image(entry.filename)
+    }
+
+    def read(name: str) -> bytes:
+        try:
+            return archive.read(prefix + name)  # checks the CRC; threads may share the archive
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+            raise ValueError(
+                f"{path}: {prefix + name} is damaged ({error}); fetch or pack it again"
+            ) from None
+
+    return ImageFiles(path.name, dict(sorted(stamps.items())), read)
+
+
+def _refuse_dangerous(path: Path, entries: list[zipfile.ZipInfo]) -> None:
+    """Raise ValueError for paths that climb out, links, encrypted or repeated members, and bombs."""
+    seen = set()
+    for entry in entries:
+        name = entry.filename
+        parts = PurePosixPath(name.replace("\\", "/")).parts
+        if ".." in parts or name.startswith(("/", "\\")) or ":" in name:
+            raise ValueError(f"{path}: member {name!r} climbs out of the folder; allowed are relative paths")
+        if stat.S_ISLNK(entry.external_attr >> 16):
+            raise ValueError(f"{path}: member {name!r} is a link; allowed are files and folders")
+        if entry.flag_bits & 0x1:
+            raise ValueError(f"{path}: member {name!r} is encrypted; allowed are plain files")
+        if name in seen:
+            raise ValueError(f"{path}: member {name!r} is there twice")
+        seen.add(name)
+    # Members cannot grow beyond the size they declare: zipfile reads no further, and then the CRC is wrong.
+    total = sum(entry.file_size for entry in entries)
+    if total > max(MIN_BOMB_BYTES, MAX_EXPANSION * path.stat().st_size):
+        raise ValueError(
+            f"{path} unpacks to {total} bytes, more than {MAX_EXPANSION} times its size: a decompression bomb"
+        )
