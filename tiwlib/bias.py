@@ -73,7 +73,7 @@ def draw(setting: str, chosen: Setting, sizes: np.ndarray, names: tuple[str, ...
     sizes: int64 (G,), images in each group; names: their G names; seed: 0, 1, 2, ...
     Raises ValueError where a group has fewer images than both sets ask of it.
     """
-    if not isinstance(seed, int) or seed < 0:
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise ValueError(f"seed: {seed!r}; allowed is an int from 0")
     biased = counts(chosen.bias, chosen.arguments, sizes, names)
     reference = reference_counts(chosen.reference_share, int(biased.sum()), len(sizes))

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pandas as pd
-
 from tiwlib.datasets.archive import ImageFiles
 
 
@@ -31,6 +29,8 @@ def _from_table(files: ImageFiles, path: Path) -> dict[str, str]:
         raise FileNotFoundError(
             f"groups: {path} is not there; allowed are 'folders' or a CSV of file and group"
         )
+    import pandas as pd  # 40 MB that only a table needs
+
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except ValueError as error:  # pandas' parser errors are ValueErrors

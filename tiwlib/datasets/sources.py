@@ -141,7 +141,7 @@ def _torchvision(kind: str, root: Path, marker: str, download: bool, **options):
         reason = " ".join(str(error).split())
         if there:
             raise ValueError(
-                f"{root / marker} is incomplete or damaged ({reason}); delete it and prepare the setting again"
+                f"{root / marker} is incomplete or damaged ({reason}); delete it and prepare it again"
             ) from None
         raise FileNotFoundError(f"{root / marker} could not be fetched ({reason})") from None
 
