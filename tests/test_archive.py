@@ -1,5 +1,6 @@
 """Folders and zips of images: what is read, and what is refused."""
 
+import io
 import stat
 import zipfile
 
@@ -157,6 +158,14 @@ def test_decoding_keeps_pixels_and_crops_the_centre():
         decode.decode(wide, "x", None, 3, crop=4), decode.decode(wide, "x", None, 3)[:, 2:6, 4:8]
     )
     assert decode.decode(wide, "x", 4, 1).shape == (1, 4, 4)
+
+
+def test_a_photo_that_was_taken_sideways_is_turned_upright():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned by 90 degrees
+    content = io.BytesIO()
+    Image.new("RGB", (12, 8)).save(content, "JPEG", exif=exif)
+    assert decode.decode(content.getvalue(), "x.jpg", None, 3).shape == (3, 12, 8)
 
 
 def test_images_of_mixed_sizes(tmp_path):

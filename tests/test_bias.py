@@ -126,7 +126,7 @@ def test_a_group_with_too_few_images():
         )
 
 
-@pytest.mark.parametrize("share", [0.001, 0, -1, 1.5, float("nan")])
+@pytest.mark.parametrize("share", [0.001, 0, -1, 1.5, float("nan"), "half"])
 def test_reference_share_that_leaves_too_little(share):
     with pytest.raises(ValueError, match="reference_share"):
         draw(share=share)
@@ -214,6 +214,9 @@ def test_own_setting_from_a_file(tmp_path):
 
     path.write_text('{"source": "digits", "bias": "natural", "totl": 5}')
     with pytest.raises(ValueError, match="totl.*allowed fields are source, bias"):
+        settings.find(str(path))
+    path.write_text('{"source": "digits", "bias": "natural", "arguments": [1]}')
+    with pytest.raises(ValueError, match=r"arguments: \[1\]; allowed is a dict"):
         settings.find(str(path))
     with pytest.raises(FileNotFoundError, match="other.json"):
         settings.find(str(tmp_path / "other.json"))

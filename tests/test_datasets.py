@@ -1,6 +1,8 @@
 """Data sets by name, the reader's own, batches, and the shell command."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from sample_images import SHARED, encoded, fill_folder, fill_zip
 
 from tiwlib import bias, datasets, manifest
 from tiwlib.datasets import __main__ as command
-from tiwlib.datasets import sources
+from tiwlib.datasets import sources, store
 
 CIFAR_ZIP = SHARED / "cifar10-jpeg.zip"
 needs_mnist = pytest.mark.skipif(not (SHARED / "MNIST").exists(), reason="no MNIST beside the checkout")
@@ -229,6 +231,14 @@ def test_wrong_number_of_groups_in_a_source(tmp_path):
         datasets.load("cifar10", tmp_path, source=folder)
 
 
+def test_one_group_is_none(tmp_path):
+    folder = fill_folder(tmp_path / "outer", ["pets/" + name for name in CLASSES])
+    with pytest.raises(ValueError, match="all images of .*outer are in group 'pets'"):
+        datasets.folder(folder, tmp_path)
+    with pytest.raises(ValueError, match="source: .*; digits come with a package"):
+        datasets.load("digits", source=folder)
+
+
 def test_folders_without_classes(tmp_path):
     folder = fill_folder(tmp_path / "pets", ["cat/1.png", "2.png"])
     with pytest.raises(ValueError, match="2.png of pets is in no class sub-folder"):
@@ -323,6 +333,20 @@ def test_batch_is_scaled_and_checks_its_indices(tmp_path):
     for wrong in ([3], [-1], [0.5], [[0]]):
         with pytest.raises(ValueError, match="indices"):
             datasets.batch(data.images, np.array(wrong))
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs Linux's table of mapped pages")
+def test_batches_leave_no_pages_of_the_array_in_memory(tmp_path):
+    images = np.zeros((200, 3, 64, 64), np.uint8)  # 2.4 MB
+    data = store.stored(tmp_path / "zeros", lambda: store.Recipe("zeros", 200, iter([images]), None, ()))
+
+    def resident():
+        table = Path("/proc/self/smaps").read_text().split(str(tmp_path / "zeros" / "images.npy"))[1]
+        return int(re.search(r"Rss: +(\d+) kB", table)[1])
+
+    assert data.images.sum() == 0 and resident() > 2000
+    datasets.batch(data.images, np.arange(200))
+    assert resident() == 0
 
 
 def run(capsys, *arguments):

@@ -124,7 +124,7 @@ def counts(bias: str, arguments: Mapping, sizes: np.ndarray, names: tuple[str, .
     try:
         return BIASES[bias](np.asarray(sizes, np.int64), names, **arguments)
     except TypeError as error:
-        raise ValueError(f"arguments of {bias}: {dict(arguments)}; {error}") from None
+        raise ValueError(f"arguments of {bias}: {arguments}; {error}") from None
 
 
 def long_tail(sizes: np.ndarray, names: tuple[str, ...], imbalance: float, total: int) -> np.ndarray:
@@ -170,8 +170,8 @@ BIASES = {"long_tail": long_tail, "group_share": group_share, "natural": natural
 
 def reference_counts(share: float, biased: int, groups: int) -> np.ndarray:
     """Images of each group in the balanced reference set, `share` of the biased set's number: int64 (G,)."""
-    if not 0 < share <= 1:
-        raise ValueError(f"reference_share: {share}; allowed is a number in (0, 1]")
+    if not isinstance(share, (int, float)) or not 0 < share <= 1:
+        raise ValueError(f"reference_share: {share!r}; allowed is a number in (0, 1]")
     total = round(share * biased)
     if total < groups:
         raise ValueError(

@@ -24,6 +24,11 @@ class Setting:
     groups: str = "folders"
     size: int | None = None
 
+    def __post_init__(self):
+        for name, kind in {"source": str, "bias": str, "arguments": dict, "groups": str}.items():
+            if not isinstance(getattr(self, name), kind):
+                raise ValueError(f"{name}: {getattr(self, name)!r}; allowed is a {kind.__name__}")
+
 
 def _long_tail(source: str, share: float, imbalance: float = 0.01, total: int = 10_000) -> Setting:
     return Setting(source, "long_tail", {"imbalance": imbalance, "total": total}, share)

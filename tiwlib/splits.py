@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -69,9 +68,9 @@ class Split:
             "biased": self.biased.tolist(),
             "reference": self.reference.tolist(),
         }
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
-            json.dump(record, file)
-        Path(file.name).replace(path)
+        partial = path.with_name(path.name + ".partial")
+        partial.write_text(json.dumps(record), encoding="utf-8")
+        partial.replace(path)
 
 
 def read(path: str | Path) -> Split:

@@ -34,6 +34,11 @@ def folder(
     if groups == "folders" and "train" in (top := {file.split("/")[0] for file in files.names}):
         files = open_images(Path(path, "train")) if top <= SPLIT_FOLDERS else files
     labels = label(files, groups)
+    if len(set(labels.values())) < 2:
+        raise ValueError(
+            f"groups: all images of {path} are in group {next(iter(labels.values()))!r}; allowed are two or "
+            f"more: name the folder whose sub-folders are the groups"
+        )
     order = sorted(labels, key=lambda file: (labels[file], file))
     members, ordered = [(files, file) for file in order], [labels[file] for file in order]
     return _stored(root, name or Path(path).resolve().name, members, ordered, size, channels)

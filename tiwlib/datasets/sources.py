@@ -61,6 +61,8 @@ def load(
         raise ValueError(f"name: {name!r}; allowed are {', '.join(SOURCES)}")
     chosen = SOURCES[name]
     if chosen.download_bytes == 0:
+        if source is not None:
+            raise ValueError(f"source: {str(source)!r}; {name} come with a package, allowed is None")
         return in_memory(chosen.recipe(Path(root), download))
     if source is None or Path(source, chosen.marker).exists():
         return stored(Path(root, "arrays", name), lambda: chosen.recipe(Path(source or root), download))
