@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from sample_images import fill_folder
 
 from tiwlib import bias, manifest, settings, splits
 from tiwlib.datasets import SOURCES
@@ -197,6 +198,31 @@ def test_manifest_tells_what_is_not_known_and_how_to_make_it():
 def test_unknown_setting_lists_the_names():
     with pytest.raises(ValueError, match="'cifar-lt'; allowed are digits-lt-5, .*celeba-5"):
         bias.load("cifar-lt")
+
+
+def test_notebook_parameters_choose_a_setting_or_the_readers_pair(tmp_path):
+    empty = {
+        "source": "",
+        "biased": "",
+        "reference": "",
+        "biased_groups": "",
+        "reference_groups": "",
+        "run": "x",
+    }
+    made = bias.from_parameters({**empty, "setting": "digits-lt-5", "seed": 3, "root": "data"}, tmp_path)
+    assert (made.split.setting, made.split.seed, len(made.split.reference)) == ("digits-lt-5", 3, 25)
+
+    fill_folder(tmp_path / "many", ["a/1.png", "b/2.png"])
+    fill_folder(tmp_path / "few", ["3.png"], first_seed=7)
+    (tmp_path / "few.csv").write_text("file,group\n3.png,b\n")
+    pair = {**empty, "biased": "many", "reference": "few", "root": "data", "size": 4}
+    assert bias.from_parameters(pair, tmp_path).data.groups is None
+    pair |= {"biased_groups": "folders", "reference_groups": "few.csv"}
+    made = bias.from_parameters(pair, tmp_path)
+    assert made.data.groups.tolist() == [0, 1, 1] and made.data.images.shape[2:] == (4, 4)
+    assert list((tmp_path / "data" / "arrays").glob("own-*/"))
+    with pytest.raises(ValueError, match="biased, reference: only one is given"):
+        bias.from_parameters({**pair, "reference": ""}, tmp_path)
 
 
 def test_own_setting_from_a_file(tmp_path):

@@ -67,6 +67,27 @@ def own_pair(
     return Biased(data, Split("own-pair", 0, definition, indices[:number], indices[number:]))
 
 
+def from_parameters(params: Mapping, base: Path, download: bool = False) -> Biased:
+    """What a notebook's parameters ask for: the reader's own pair where `biased` is given, else the setting.
+
+    params: any of setting, root, seed, source, or biased, reference, root, size, biased_groups,
+    reference_groups; "" stands for what is not given. Paths are taken from `base`, unless absolute.
+    """
+    given = {name: value for name, value in params.items() if value != ""}
+    for name in given.keys() & {"root", "source", "biased", "reference"}:
+        given[name] = base / given[name]
+    for name in given.keys() & {"setting", "biased_groups", "reference_groups"}:
+        if str(given[name]).endswith((".json", ".csv")):
+            given[name] = str(base / given[name])
+    if ("biased" in given) != ("reference" in given):
+        raise ValueError("biased, reference: only one is given; allowed are both or neither")
+    if "biased" in given:
+        names = ("biased", "reference", "root", "size", "biased_groups", "reference_groups")
+        return own_pair(**{name: given[name] for name in names if name in given})
+    names = ("setting", "root", "seed", "source")
+    return load(**{name: given[name] for name in names if name in given}, download=download)
+
+
 def draw(setting: str, chosen: Setting, sizes: np.ndarray, names: tuple[str, ...], seed: int = 0) -> Split:
     """Draw a split; it follows from the sizes of the groups, no image is needed.
 

@@ -1,0 +1,47 @@
+"""The figures of biased data sets: shares of the groups, and where each group's images go."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from tiwlib.plots import close, group_shares
+
+FEW = 20  # groups that can still be told apart by name
+
+
+def shares_of_sets(shares: dict[str, np.ndarray], names: tuple[str, ...]) -> Figure:
+    """Share of each group in several sets. shares: (G,) by set; bars for few groups, lines for many."""
+    if len(names) <= FEW:
+        return group_shares(shares, names)
+    figure, axes = plt.subplots(figsize=(6.4, 3.0))
+    for style, (label, values) in zip(("-", "--", ":", "-."), shares.items(), strict=False):
+        axes.plot(values, drawstyle="steps-mid", linestyle=style, label=label)
+    axes.set(xlabel=f"group, from {names[0]} to {names[-1]}", ylabel="share of images", ylim=(0, None))
+    axes.legend(frameon=False)
+    sns.despine(figure)
+    return close(figure)
+
+
+def use_of_groups(
+    sizes: np.ndarray, biased: np.ndarray, references: dict[str, np.ndarray], names: tuple[str, ...]
+) -> Figure:
+    """A bar for each group, its images in the order of the draw: nested reference sets, unused, biased.
+
+    sizes, biased: images in each group and in its biased part (G,); references: the same by label, ascending
+    """
+    figure, axes = plt.subplots(figsize=(6.4, 1.2 + min(0.25 * len(names), 6)))
+    rows, before = np.arange(len(names)), np.zeros(len(names))
+    style = {"height": 0.8 if len(names) <= FEW else 1.0, "linewidth": 0}
+    for shade, (label, counts) in zip(
+        sns.color_palette("Oranges_r", len(references)), references.items(), strict=True
+    ):
+        axes.barh(rows, counts - before, left=before, color=shade, label=f"reference {label}", **style)
+        before = counts
+    axes.barh(rows, sizes - before - biased, left=before, color="0.9", label="unused", **style)
+    axes.barh(rows, biased, left=sizes - biased, color="C0", label="biased", **style)
+    axes.set(xlabel="images, in the order of the draw", ylim=(len(names) - 0.5, -0.5), xlim=(0, sizes.max()))
+    axes.set_yticks(rows, names) if len(names) <= FEW else axes.set(ylabel="group", yticks=[])
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
+    sns.despine(figure)
+    return close(figure)
