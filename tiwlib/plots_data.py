@@ -11,12 +11,13 @@ FEW = 20  # groups that can still be told apart by name
 
 
 def shares_of_sets(shares: dict[str, np.ndarray], names: tuple[str, ...]) -> Figure:
-    """Share of each group in several sets. shares: (G,) by set; bars for few groups, lines for many."""
+    """Share of each group in three sets. shares: (G,) by set; bars for few groups, lines for many."""
     if len(names) <= FEW:
         return group_shares(shares, names)
     figure, axes = plt.subplots(figsize=(6.4, 3.0))
-    for style, (label, values) in zip(("-", "--", ":", "-."), shares.items(), strict=False):
-        axes.plot(values, drawstyle="steps-mid", linestyle=style, label=label)
+    styles = (("-", 4), ("-", 1.5), ("--", 1.5))  # two equal ones can both be seen
+    for (line, linewidth), (label, values) in zip(styles, shares.items(), strict=True):
+        axes.plot(values, drawstyle="steps-mid", linestyle=line, linewidth=linewidth, label=label)
     axes.set(xlabel=f"group, from {names[0]} to {names[-1]}", ylabel="share of images", ylim=(0, None))
     axes.legend(frameon=False)
     sns.despine(figure)
@@ -30,7 +31,7 @@ def use_of_groups(
 
     sizes, biased: images in each group and in its biased part (G,); references: the same by label, ascending
     """
-    figure, axes = plt.subplots(figsize=(6.4, 1.2 + min(0.25 * len(names), 6)))
+    figure, axes = plt.subplots(figsize=(6.4, 1.2 + min(0.25 * len(names), 3)))
     rows, before = np.arange(len(names)), np.zeros(len(names))
     style = {"height": 0.8 if len(names) <= FEW else 1.0, "linewidth": 0}
     for shade, (label, counts) in zip(
