@@ -15,9 +15,9 @@ def shares_of_sets(shares: dict[str, np.ndarray], names: tuple[str, ...]) -> Fig
     if len(names) <= FEW:
         return group_shares(shares, names)
     figure, axes = plt.subplots(figsize=(6.4, 3.0))
-    styles = (("-", 4), ("-", 1.5), ("--", 1.5))  # two equal ones can both be seen
-    for (line, linewidth), (label, values) in zip(styles, shares.items(), strict=True):
-        axes.plot(values, drawstyle="steps-mid", linestyle=line, linewidth=linewidth, label=label)
+    styles = (("0.8", "-", 5), ("C1", "-", 1.5), ("C2", "--", 1.5))  # where two are equal, both can be seen
+    for (colour, line, width), (label, values) in zip(styles, shares.items(), strict=True):
+        axes.plot(values, drawstyle="steps-mid", color=colour, linestyle=line, linewidth=width, label=label)
     axes.set(xlabel=f"group, from {names[0]} to {names[-1]}", ylabel="share of images", ylim=(0, None))
     axes.legend(frameon=False)
     sns.despine(figure)
