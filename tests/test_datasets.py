@@ -230,6 +230,14 @@ def test_wrong_number_of_groups_in_a_source(tmp_path):
         datasets.load("cifar10", tmp_path, source=folder)
 
 
+def test_a_damaged_image_is_named_and_nothing_is_left(tmp_path):
+    folder = fill_folder(tmp_path / "pets", CLASSES)
+    (folder / "dog" / "1.png").write_bytes(encoded(2)[:60])
+    with pytest.raises(ValueError, match="dog/1.png cannot be read as an image"):
+        datasets.folder(folder, tmp_path)
+    assert not list(tmp_path.glob("arrays/*/"))
+
+
 def test_one_group_is_none(tmp_path):
     folder = fill_folder(tmp_path / "outer", ["pets/" + name for name in CLASSES])
     with pytest.raises(ValueError, match="all images of .*outer are in group 'pets'"):
