@@ -1,0 +1,253 @@
+"""Every objective against the closed form: with the exact ratio, its minimiser is what the theory says.
+
+In one dimension, on a grid of noisy points x and clean points x0, the expected loss is a quadrature over the joint
+density of a batch. The denoiser is a table with one free value for each x, so the loss is a parabola in every
+value, and its bottom follows from the slope at two values. The library's own objectives are what is differentiated.
+"""
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+from tiwlib.gaussians import ExactRatio, GaussianMixture
+from tiwlib.noise import expand, loss_weight
+from tiwlib.objectives import METHODS, Method, dsm, iw_dsm, method, minimiser, tiw_dsm
+from tiwlib.ratio import log_weight, weight_and_correction
+
+P_BIAS = GaussianMixture((0.8, 0.2), ((-2.0,), (2.0,)))
+P_DATA = GaussianMixture((0.5, 0.5), ((-2.0,), (2.0,)))
+EXACT = ExactRatio(P_DATA, P_BIAS)
+SIGMA = 1.3
+TOLERANCE = 1e-9  # trapezoid sums of smooth densities converge spectrally; float64 leaves about 1e-12
+
+X = torch.linspace(-4, 4, 33, dtype=torch.float64)  # noisy points
+X0 = torch.linspace(-11, 11, 441, dtype=torch.float64)  # clean points, the quadrature's nodes
+
+
+@dataclass
+class Table:
+    """A denoiser with one value for each noisy point: D(X[i]) = values[i], whatever the noise level."""
+
+    values: torch.Tensor
+    sigma_data: float = 0.5
+
+    def __call__(self, x, sigma):
+        return self.values.repeat_interleave(len(X0))[:, None]
+
+
+def minimiser_of(loss, pi: float) -> torch.Tensor:
+    """D*(X) of a per-sample loss, shape (33,), under batches with a share pi of reference samples."""
+    x0 = X0.repeat(len(X))[:, None]
+    x = X.repeat_interleave(len(X0))[:, None]
+    sigma = torch.full((len(x),), SIGMA, dtype=torch.float64)
+    noise = (x - x0) / SIGMA
+    batch_density = P_BIAS.mix(P_DATA, pi).log_prob(x0, 0 * sigma).exp()
+    probability = batch_density * (-0.5 * noise[:, 0] ** 2).exp()
+
+    def slope(value: float) -> torch.Tensor:
+        values = torch.full_like(X, value, requires_grad=True)
+        per_sample = loss(Table(values), x0, sigma, noise)
+        assert per_sample.shape == (len(x0),)
+        (grad,) = torch.autograd.grad((probability * per_sample).sum(), values)
+        return grad
+
+    at_zero, at_one = slope(0.0), slope(1.0)
+    return -at_zero / (at_one - at_zero)
+
+
+def posterior_mean(density: GaussianMixture) -> torch.Tensor:
+    sigma = torch.full((len(X),), SIGMA, dtype=torch.float64)
+    return density.denoised(X[:, None], sigma)[:, 0]
+
+
+@pytest.mark.parametrize("pi", [0.0, 0.05, 0.5, 0.9])
+@pytest.mark.parametrize("name", METHODS)
+def test_the_minimiser_is_what_the_theory_says(name, pi):
+    chosen = METHODS[name]
+    pi = 1.0 if name == "dsm_ref" else pi
+    found = minimiser_of(lambda *batch: chosen.loss(*batch, ratio=EXACT, reference_fraction=pi), pi)
+    unbiased = name in ("dsm_ref", "iw_dsm", "tiw_dsm", "c_only")
+    expected = posterior_mean(P_DATA if unbiased else P_BIAS.mix(P_DATA, pi))
+    assert (found - expected).abs().max() < TOLERANCE
+    sigma = torch.full((len(X),), SIGMA, dtype=torch.float64)
+    assert (minimiser(chosen, EXACT, pi)(X[:, None], sigma)[:, 0] - expected).abs().max() < TOLERANCE
+
+
+@pytest.mark.parametrize("alpha", [0.25, 2.0])
+@pytest.mark.parametrize("name", ["tiw_dsm", "c_only"])
+def test_alpha_aims_at_the_density_times_weight_to_alpha(name, alpha):
+    """score = score of the batch + alpha grad log w, the gradient taken here by finite differences."""
+    pi, h = 0.5, 1e-5
+    found = minimiser_of(lambda *batch: METHODS[name].loss(*batch, EXACT, pi, alpha), pi)
+    sigma = torch.full((len(X),), SIGMA, dtype=torch.float64)
+
+    def log_target(x):
+        batch = P_BIAS.mix(P_DATA, pi)
+        log_w = P_DATA.log_prob(x, sigma) - batch.log_prob(x, sigma)
+        return batch.log_prob(x, sigma) + alpha * log_w
+
+    score = (log_target(X[:, None] + h) - log_target(X[:, None] - h)) / (2 * h)
+    assert (found - (X + SIGMA**2 * score)).abs().max() < 1e-7  # central differences: h^2 and 1e-16 / h
+
+
+def test_alpha_in_importance_weighting_aims_at_the_clean_density_times_weight_to_alpha():
+    pi, alpha = 0.5, 0.5
+    found = minimiser_of(lambda *batch: METHODS["iw_dsm"].loss(*batch, EXACT, pi, alpha), pi)
+    zero = torch.zeros(len(X0))
+    clean = P_BIAS.mix(P_DATA, pi).log_prob(X0[:, None], zero)
+    target = clean + alpha * (P_DATA.log_prob(X0[:, None], zero) - clean)
+    posterior = (target - 0.5 * ((X[:, None] - X0) / SIGMA) ** 2).softmax(1)  # (33, 441)
+    assert (found - posterior @ X0).abs().max() < TOLERANCE
+
+
+class Flipped:
+    """The exact ratio with its gradient reversed: the value at x stays, the slope changes sign."""
+
+    def log_ratio(self, x, sigma):
+        value = EXACT.log_ratio(x, sigma)
+        return 2 * value.detach() - value
+
+
+def test_a_correction_of_the_wrong_sign_would_be_noticed():
+    found = minimiser_of(lambda *batch: tiw_dsm(*batch, Flipped(), 0.5), 0.5)
+    assert (found - posterior_mean(P_DATA)).abs().max() > 0.1
+
+
+def test_telling_the_weight_another_mixture_would_be_noticed():
+    found = minimiser_of(lambda *batch: tiw_dsm(*batch, EXACT, 0.5), 1 / 21)
+    assert (found - posterior_mean(P_DATA)).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("name", ["iw_dsm", "tiw_dsm"])
+def test_permuted_weights_would_be_noticed(name):
+    order = torch.randperm(len(X) * len(X0), generator=torch.Generator().manual_seed(0))
+
+    class Permuted:
+        def log_ratio(self, x, sigma):
+            value = EXACT.log_ratio(x, sigma)
+            return value + (value[order] - value).detach()  # others' weights, its own gradient
+
+    found = minimiser_of(lambda *batch: METHODS[name].loss(*batch, Permuted(), 0.5), 0.5)
+    assert (found - posterior_mean(P_DATA)).abs().max() > 0.1
+
+
+def test_each_loss_is_its_formula_sample_by_sample():
+    """lambda w ||D - (x0 + sigma^2 grad log w)||^2 written out again, each sample alone."""
+    torch.manual_seed(0)
+    x0, noise = torch.randn(5, 1, dtype=torch.float64), torch.randn(5, 1, dtype=torch.float64)
+    sigma, pi = torch.tensor([0.2, 0.5, 1.0, 2.0, 5.0], dtype=torch.float64), 0.3
+
+    class Constant:
+        sigma_data = 0.5
+
+        def __call__(self, x, sigma):
+            return torch.full_like(x, 0.1)
+
+    def w_of(x, s):
+        r = (P_DATA.log_prob(x[None], s[None]) - P_BIAS.log_prob(x[None], s[None])).exp()
+        return r / (pi * r + 1 - pi)
+
+    for i in range(5):
+        x, s, h = x0[i] + sigma[i] * noise[i], sigma[i], 1e-6
+        lam = (s**2 + 0.25) / (s * 0.5) ** 2
+        w, w_clean = w_of(x, s), w_of(x0[i], 0 * s)
+        grad = (w_of(x + h, s).log() - w_of(x - h, s).log()) / (2 * h)
+        expected = {
+            "dsm_obs": lam * (0.1 - x0[i]) ** 2,
+            "iw_dsm": lam * w_clean * (0.1 - x0[i]) ** 2,
+            "tiw_dsm": lam * w * (0.1 - (x0[i] + s**2 * grad)) ** 2,
+            "w_only": lam * w * (0.1 - x0[i]) ** 2,
+            "c_only": lam * (0.1 - (x0[i] + s**2 * grad)) ** 2,
+        }
+        for name, value in expected.items():
+            losses = METHODS[name].loss(Constant(), x0, sigma, noise, EXACT, pi)
+            assert losses[i].item() == pytest.approx(value.item(), rel=1e-7), name
+
+
+@pytest.mark.parametrize("pi", [0.0, 0.3, 0.5, 1.0])
+def test_weight_and_correction_follow_the_mixture_formula(pi):
+    x = torch.linspace(-3, 3, 7, dtype=torch.float64)[:, None]
+    sigma = torch.full((7,), 0.8, dtype=torch.float64)
+    w, correction = weight_and_correction(EXACT, x, sigma, pi)
+    r = EXACT.log_ratio(x, sigma).exp()
+    grad_log_r = EXACT.grad_log_ratio(x, sigma)
+    assert torch.allclose(w, r / (pi * r + 1 - pi), rtol=1e-12)
+    assert torch.allclose(
+        correction, grad_log_r * ((1 - pi) / (pi * r + 1 - pi))[:, None], rtol=1e-9, atol=1e-14
+    )
+    assert not w.requires_grad and not correction.requires_grad
+
+
+def test_half_and_half_gives_twice_the_discriminator():
+    logit = torch.linspace(-5, 5, 11, dtype=torch.float64)
+    assert torch.allclose(log_weight(logit, 0.5).exp(), 2 * logit.sigmoid(), rtol=1e-12)
+
+
+def test_no_gradient_reaches_the_ratio_and_it_works_under_no_grad():
+    scale = torch.ones(1, dtype=torch.float64, requires_grad=True)
+
+    class Scaled:
+        def log_ratio(self, x, sigma):
+            return scale * EXACT.log_ratio(x, sigma)
+
+    batch = Table(torch.zeros_like(X, requires_grad=True)), X0.repeat(33)[:, None], torch.ones(33 * 441), 0.1
+    noise = torch.full((33 * 441, 1), batch[3], dtype=torch.float64)
+    loss = tiw_dsm(*batch[:3], noise, Scaled(), 0.5).sum() + iw_dsm(*batch[:3], noise, Scaled(), 0.5).sum()
+    loss.backward()
+    assert scale.grad is None
+    with torch.no_grad():
+        weight_and_correction(EXACT, torch.zeros(2, 1), torch.ones(2), 0.5)
+
+
+def test_images_keep_one_weight_a_sample():
+    """The released code's fault: one axis too many makes every sample's weight the batch's sum."""
+    x0, noise = torch.randn(4, 3, 8, 8), torch.randn(4, 3, 8, 8)
+    sigma = torch.tensor([0.1, 1.0, 2.0, 3.0])
+
+    class Mean:
+        def log_ratio(self, x, sigma):
+            return x.flatten(1).mean(1)
+
+    class Zero:
+        sigma_data = 0.5
+
+        def __call__(self, x, sigma):
+            return torch.zeros_like(x)
+
+    losses = tiw_dsm(Zero(), x0, sigma, noise, Mean(), 0.0)
+    assert losses.shape == (4,)
+    for i in range(4):
+        x = x0[i] + sigma[i] * noise[i]
+        target = x0[i] + sigma[i] ** 2 / 192  # grad of the mean over 192 values
+        alone = x.mean().exp() * loss_weight(sigma[i], 0.5) * target.square().mean()
+        assert losses[i].item() == pytest.approx(alone.item(), rel=1e-4)
+
+
+def test_a_loss_of_another_shape_is_refused(monkeypatch):
+    monkeypatch.setattr("tiwlib.objectives.dsm", lambda *batch: dsm(*batch).mean())
+
+    class Zero:
+        sigma_data = 0.5
+
+        def __call__(self, x, sigma):
+            return 0 * x
+
+    with pytest.raises(ValueError, match=r"DSM\(obs\) has shape \(\): must be \(3,\)"):
+        METHODS["dsm_obs"].loss(Zero(), torch.zeros(3, 1), torch.ones(3), torch.zeros(3, 1))
+
+
+def test_an_unknown_method_is_refused_by_name():
+    with pytest.raises(ValueError, match="method='tiw': must be one of dsm_ref, dsm_obs"):
+        method("tiw")
+    assert isinstance(method("tiw_dsm"), Method)
+
+
+@pytest.mark.parametrize("pi", [-0.1, 1.1])
+def test_an_impossible_mixture_is_refused(pi):
+    with pytest.raises(ValueError, match="reference_fraction"):
+        log_weight(torch.zeros(1), pi)
+
+
+def test_expand_is_the_only_broadcast():
+    assert expand(torch.ones(4), torch.ones(4, 3, 8, 8)).shape == (4, 1, 1, 1)

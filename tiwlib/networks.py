@@ -1,0 +1,162 @@
+"""The denoiser D(x; sigma) with EDM's preconditioning, and the ratio network log r(x, sigma).
+
+Both hold a `body`, a network of (x, c_noise): an MLP for points, diffusers' blocks for images.
+"""
+
+import math
+
+import torch
+from diffusers import UNet2DModel
+from diffusers.models.embeddings import get_timestep_embedding
+from diffusers.models.resnet import ResnetBlock2D
+from torch import Tensor, nn
+
+from tiwlib.noise import expand
+
+
+class Denoiser(nn.Module):
+    """D(x; sigma) = c_skip x + c_out F(c_in x; c_noise), Karras et al. 2022, table 1.
+
+    x: (B, d) or (B, C, H, W); sigma: (B,), positive. Returns the shape of x. sigma_data: the data's standard
+    deviation, 0.5 for images in [-1, 1].
+    """
+
+    def __init__(self, body: nn.Module, sigma_data: float = 0.5):
+        super().__init__()
+        self.body, self.sigma_data = body, sigma_data
+
+    def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
+        s, sd = expand(sigma, x), self.sigma_data
+        c_skip = sd**2 / (s**2 + sd**2)
+        c_out = s * sd / (s**2 + sd**2).sqrt()
+        c_in = 1 / (s**2 + sd**2).sqrt()
+        c_noise = sigma.log() / 4  # (B,)
+        return c_skip * x + c_out * self.body(c_in * x, c_noise)
+
+
+class RatioNet(nn.Module):
+    """log r(x, sigma), the logit of P(reference | x, sigma): its body has one output.
+
+    x: (B, d) or (B, C, H, W); sigma: (B,), zero allowed. Returns (B,). The input is scaled as the denoiser's.
+    """
+
+    SIGMA_FLOOR = 1e-3  # log(0) has no embedding; below this level noise is invisible
+
+    def __init__(self, body: nn.Module, sigma_data: float = 0.5):
+        super().__init__()
+        self.body, self.sigma_data = body, sigma_data
+
+    def log_ratio(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """log r(x, sigma), shape (B,)."""
+        c_in = 1 / (expand(sigma, x) ** 2 + self.sigma_data**2).sqrt()
+        c_noise = sigma.clamp_min(self.SIGMA_FLOOR).log() / 4
+        return self.body(c_in * x, c_noise)[:, 0]
+
+    forward = log_ratio
+
+
+def embed(c_noise: Tensor, channels: int) -> Tensor:
+    """Sines and cosines of c_noise (B,) at angular frequencies from 8 to 1/4: (B, channels)."""
+    return get_timestep_embedding(8 * c_noise, channels, max_period=32, downscale_freq_shift=0)
+
+
+class MLP(nn.Module):
+    """For points: (B, d), (B,) -> (B, d_out); residual layers, the noise level joins at every layer."""
+
+    def __init__(self, d: int, d_out: int, width: int = 128, depth: int = 3):
+        super().__init__()
+        self.width = width
+        self.first = nn.Linear(d, width)
+        self.level = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
+        self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
+        self.last = nn.Linear(width, d_out)
+
+    def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
+        level = embed(c_noise, self.width)  # (B, width)
+        h = self.first(x)
+        for hidden, condition in zip(self.hidden, self.level, strict=True):
+            h = h + nn.functional.silu(hidden(nn.functional.silu(h + condition(level))))
+        return self.last(h)
+
+
+class UNet(nn.Module):
+    """diffusers' UNet2DModel as a body: (B, C, H, W), (B,) -> (B, C, H, W)."""
+
+    def __init__(self, **config):
+        super().__init__()
+        self.model = UNet2DModel(**config)
+
+    def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
+        return self.model(x, c_noise).sample
+
+
+class Encoder(nn.Module):
+    """For images: (B, C, H, W), (B,) -> (B, 1); diffusers' residual blocks, halved once a stage, then a mean."""
+
+    def __init__(self, in_channels: int, channels: tuple[int, ...] = (32, 64), dropout: float = 0.0):
+        super().__init__()
+        self.width = 4 * channels[0]
+        self.level = nn.Sequential(nn.Linear(self.width, self.width), nn.SiLU())
+        self.first = nn.Conv2d(in_channels, channels[0], 3, padding=1)
+        stages = zip(channels[:1] + channels[:-1], channels, strict=True)
+        self.blocks = nn.ModuleList(
+            ResnetBlock2D(
+                in_channels=a, out_channels=b, temb_channels=self.width, groups=8, dropout=dropout, down=True
+            )
+            for a, b in stages
+        )
+        self.last = nn.Linear(channels[-1], 1)
+
+    def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
+        level = self.level(embed(c_noise, self.width))  # (B, width)
+        h = self.first(x)
+        for block in self.blocks:
+            h = block(h, level)
+        return self.last(nn.functional.silu(h).mean((2, 3)))
+
+
+def parameters_of(network: nn.Module) -> int:
+    """Number of trainable parameters."""
+    return sum(p.numel() for p in network.parameters() if p.requires_grad)
+
+
+def point_denoiser(d: int, sigma_data: float, width: int = 128) -> Denoiser:
+    """For points of d coordinates."""
+    return Denoiser(MLP(d, d, width), sigma_data)
+
+
+def point_ratio(d: int, sigma_data: float, width: int = 64) -> RatioNet:
+    """For points of d coordinates."""
+    return RatioNet(MLP(d, 1, width), sigma_data)
+
+
+def image_denoiser(channels: int, size: int, width: int = 32, dropout: float = 0.0) -> Denoiser:
+    """For images (channels, size, size): levels halve down to 8 pixels at most, attention on the smallest."""
+    levels = max(2, int(math.log2(size / 8)) + 1)
+    return Denoiser(
+        UNet(
+            sample_size=size,
+            in_channels=channels,
+            out_channels=channels,
+            block_out_channels=tuple(width * min(2**i, 2) for i in range(levels)),
+            down_block_types=("DownBlock2D",) * (levels - 1) + ("AttnDownBlock2D",),
+            up_block_types=("AttnUpBlock2D",) + ("UpBlock2D",) * (levels - 1),
+            layers_per_block=2,
+            attention_head_dim=width,
+            norm_num_groups=8,
+            norm_eps=1e-6,
+            dropout=dropout,
+        )
+    )
+
+
+def image_ratio(channels: int, width: int = 32, dropout: float = 0.0) -> RatioNet:
+    """For images with the given number of channels."""
+    return RatioNet(Encoder(channels, (width, 2 * width), dropout))
+
+
+def seeded(build, *args, seed: int, **kwargs) -> nn.Module:
+    """A network whose initial weights depend on `seed` alone; torch's global generator stays as it was."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return build(*args, **kwargs)
