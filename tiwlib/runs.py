@@ -1,0 +1,164 @@
+"""The record of a run: what was asked for, what came out, and where and with what it was made.
+
+results/<notebook>/<run>/ holds params.json from the start, and metrics.json, provenance.json and figures/ when
+the run has ended well. metrics.json is written last: a run without it did not finish.
+"""
+
+import difflib
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import time
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+
+import papermill
+
+PROJECT = Path(__file__).resolve().parents[1]
+PACKAGES = ("torch", "numpy", "diffusers", "accelerate", "scikit-learn", "torch-fidelity")
+LITERALS = (bool, int, float, str, list, dict, type(None))
+
+
+def results_root() -> Path:
+    """Where all runs are kept: results/ of the project, or $TIWLIB_RESULTS."""
+    return Path(os.environ.get("TIWLIB_RESULTS", PROJECT / "results"))
+
+
+def project_path(path: str) -> Path:
+    """`path` as it stands if absolute, else below the project: notebooks run from several folders."""
+    return PROJECT / path
+
+
+def parameters(notebook: str, namespace: dict) -> dict:
+    """The parameters of a notebook, checked: call it below the parameters cell with `globals()`.
+
+    papermill only warns of a misspelt name. Here a name that the notebook does not declare, or a value of
+    another type than the default's, is a ValueError (an int passes for a float).
+    """
+    declared = papermill.inspect_notebook(str(PROJECT / "notebooks" / f"{notebook}.ipynb"))
+    defaults = {
+        name: eval(entry["default"], {}) for name, entry in declared.items()
+    }  # literals of our own file
+    for name, value in namespace.items():
+        if name.startswith("_") or name in ("In", "Out") or not isinstance(value, LITERALS):
+            continue
+        if name not in defaults:
+            close = difflib.get_close_matches(name, defaults, 1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise ValueError(
+                f"{name}={value!r}: {notebook} has no such parameter{hint} Known: {', '.join(defaults)}"
+            )
+    params = {name: namespace[name] for name in defaults}
+    for name, value in params.items():
+        expected = type(defaults[name])
+        if type(value) is int and expected is float:
+            params[name] = float(value)
+        elif type(value) is not expected:
+            raise ValueError(
+                f"{name}={value!r}: {notebook} takes {expected.__name__} here, not {type(value).__name__}"
+            )
+    return params
+
+
+def write_json(path: Path, content) -> None:
+    """Write atomically: readers see the old file or the new one, never a part."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n")
+    partial.replace(path)
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest(content) -> str:
+    """Hex digest of a JSON-serialisable value, the same for equal values."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def git_state() -> dict:
+    """The commit that the code stands at, and whether files git knows differ from it; None outside git."""
+
+    def git(*arguments: str) -> str | None:
+        done = subprocess.run(["git", "-C", PROJECT, *arguments], capture_output=True, text=True)
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    # A run writes results and notebooks itself; what makes its numbers is the rest.
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ":!results", ":!*.ipynb")
+    return {"commit": git("rev-parse", "HEAD"), "dirty": bool(changed)}
+
+
+class Run:
+    """One run being recorded. Make it with `start`."""
+
+    def __init__(self, folder: Path, params: dict):
+        self.folder, self.params = folder, params
+        self.hashes: dict[str, str] = {}
+        self._began = time.perf_counter()
+
+    def figure(self, figure, name: str) -> None:
+        """Save a matplotlib figure as figures/<name>.png, and .pdf beside it for print (git-ignored)."""
+        path = self.folder / "figures" / name
+        path.parent.mkdir(exist_ok=True)
+        figure.savefig(path.with_suffix(".png"), dpi=110, bbox_inches="tight", metadata={"Software": None})
+        figure.savefig(path.with_suffix(".pdf"), bbox_inches="tight", metadata={"CreationDate": None})
+
+    def finish(self, metrics: dict, device: str = "cpu") -> Path:
+        """Write provenance.json, then metrics.json; returns the folder. NaN is refused."""
+        provenance = {
+            **git_state(),
+            "seed": self.params.get("seed", self.params.get("seeds")),
+            "device": device,
+            "machine": f"{platform.machine()}, {os.cpu_count()} CPU cores",
+            "python": platform.python_version(),
+            "versions": {package: version(package) for package in PACKAGES},
+            "hashes": self.hashes,
+            "wall_seconds": round(time.perf_counter() - self._began, 1),
+            "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        }
+        write_json(self.folder / "provenance.json", provenance)
+        write_json(self.folder / "metrics.json", metrics)
+        return self.folder
+
+
+def start(notebook: str, run: str, params: dict) -> Run:
+    """Begin the record results/<notebook>/<run>/: drops an earlier result of that name, writes params.json.
+
+    A finished run of that name with other parameters is not replaced: that is a ValueError. A folder that
+    cannot be written is an OSError that names it.
+    """
+    if not run or not all(c.isalnum() or c in "-_." for c in run) or run.startswith("."):
+        raise ValueError(f"run={run!r}: must be a folder's name of letters, digits, '-', '_' and '.'")
+    folder = results_root() / notebook / run
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if (folder / "metrics.json").exists():
+            before = json.loads((folder / "params.json").read_text())
+            differing = sorted(k for k in params.keys() | before.keys() if params.get(k) != before.get(k))
+            if differing:
+                raise ValueError(
+                    f"run={run!r}: {folder} holds a finished run with other values of {', '.join(differing)}; "
+                    f"give this one another name, -p run NAME, or delete that folder"
+                )
+            (folder / "metrics.json").unlink()
+        write_json(folder / "params.json", params)
+    except OSError as error:
+        raise OSError(f"the results folder {folder} cannot be written: {error.strerror or error}") from error
+    return Run(folder, params)
+
+
+def finished(notebook: str) -> list[dict]:
+    """All finished runs of a notebook, sorted by name: {"run", "params", "metrics", "provenance", "folder"}."""
+    found = []
+    for path in sorted((results_root() / notebook).glob("*/metrics.json")):
+        parts = {
+            name: json.loads((path.parent / f"{name}.json").read_text())
+            for name in ("params", "metrics", "provenance")
+        }
+        found.append({"run": path.parent.name, "folder": path.parent, **parts})
+    return found

@@ -1,0 +1,205 @@
+"""The training loop: one generator for every method, network and data set, stoppable between any two steps."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from diffusers.training_utils import EMAModel
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from tiwlib.objectives import Method
+from tiwlib.runs import digest
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast: lengths in steps, rates per step.
+
+    warmup: steps over which the learning rate grows to lr. ema_half_life: steps after which a weight's trace in
+    the moving average has halved. log_every: steps between reports, where losses are looked at.
+    """
+
+    steps: int
+    batch_size: int = 128
+    lr: float = 1e-3
+    warmup: int = 50
+    ema_half_life: float = 50.0
+    flip: bool = False
+    log_every: int = 25
+    checkpoint_every: int = 200
+
+    def __post_init__(self):
+        for name in ("steps", "batch_size", "log_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: must be at least 1")
+        if self.lr <= 0:
+            raise ValueError(f"lr={self.lr}: must be positive")
+        if self.ema_half_life <= 0:
+            raise ValueError(f"ema_half_life={self.ema_half_life}: must be positive")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the loop yields at every report: the step it has reached and the losses since the report before."""
+
+    step: int
+    losses: Tensor  # (log_every,), mean loss of a batch
+
+    @property
+    def loss(self) -> float:
+        return self.losses.mean().item()
+
+
+class Observed:
+    """D_obs = D_bias u D_ref, drawn with a share pi of reference samples.
+
+    biased, reference: datasets indexable by an index tensor, (N, ...) each; either may be empty only where pi
+    never asks for it. reference_fraction: pi in [0, 1], or None for the share that the reference set has.
+    """
+
+    def __init__(self, biased, reference, reference_fraction: float | None = None):
+        if len(reference) == 0:
+            raise ValueError("the reference set is empty: every method needs at least one reference sample")
+        if reference_fraction is None:
+            reference_fraction = len(reference) / (len(biased) + len(reference))
+        if not 0 <= reference_fraction <= 1:
+            raise ValueError(f"reference_fraction={reference_fraction}: must lie in [0, 1]")
+        if len(biased) == 0 and reference_fraction < 1:
+            raise ValueError(
+                f"the biased set is empty: reference_fraction={reference_fraction} must be 1 then"
+            )
+        self.biased, self.reference, self.reference_fraction = biased, reference, reference_fraction
+
+    def batch(self, n: int) -> Tensor:
+        """n samples, each a reference one with probability pi, by torch's global generator: (n, ...)."""
+        from_reference = torch.rand(n) < self.reference_fraction  # (n,)
+        n_ref = int(from_reference.sum())
+        parts = [
+            dataset[torch.randint(len(dataset), (count,))]
+            for dataset, count in ((self.biased, n - n_ref), (self.reference, n_ref))
+            if count
+        ]
+        return torch.cat(parts)
+
+
+def seed_step(seed: int, step: int, process: int) -> None:
+    """Seed torch's global generators for one step of one process.
+
+    torch's CPU generator keeps 32 bits of a seed, so the three numbers are mixed down to as many.
+    """
+    torch.manual_seed(int(np.random.SeedSequence([seed, step, process]).generate_state(1)[0]))
+
+
+def flip_half(x0: Tensor) -> Tensor:
+    """Mirror each image (B, C, H, W) left to right with probability one half."""
+    mirrored = (torch.rand(len(x0)) < 0.5).to(x0.device)[:, None, None, None]
+    return torch.where(mirrored, x0.flip(-1), x0)
+
+
+def train(
+    denoiser,
+    method: Method,
+    observed: Observed,
+    law,
+    schedule: Schedule,
+    *,
+    ratio=None,
+    alpha: float = 1.0,
+    seed: int = 0,
+    checkpoint: Path | None = None,
+    accelerator: Accelerator | None = None,
+    progress: bool = True,
+) -> Iterator[Progress]:
+    """Train in place, yielding a Progress every `log_every` steps; afterwards the denoiser holds its EMA.
+
+    Step k draws its batch, noise and dropout from a generator seeded by (seed, k, process), so a resumed run
+    needs no random state and equals the uninterrupted one bit for bit on the CPU. checkpoint: a file that is
+    written every `checkpoint_every` steps and resumed from where it exists; one of another configuration is
+    a ValueError. A loss that is not finite raises FloatingPointError, naming the step; the last good
+    checkpoint stays.
+    """
+    accelerator = accelerator or Accelerator(cpu=not torch.cuda.is_available())
+    config = {**asdict(schedule), "method": asdict(method), "alpha": alpha, "seed": seed, "law": repr(law)}
+    config |= {"pi": observed.reference_fraction, "weights": [list(p.shape) for p in denoiser.parameters()]}
+    optimiser = torch.optim.Adam(denoiser.parameters(), lr=schedule.lr)
+    denoiser.to(accelerator.device)
+    ema = EMAModel(denoiser.parameters(), decay=0.5 ** (1 / schedule.ema_half_life))
+    done = load_checkpoint(checkpoint, config, denoiser, ema, optimiser) if checkpoint else 0
+    network, optimiser = accelerator.prepare(denoiser, optimiser)
+    network.train()
+    losses = []
+    bar = tqdm(
+        range(done, schedule.steps), f"training {method.label}", schedule.steps, initial=done, unit="step",
+        disable=not progress or not accelerator.is_main_process, leave=False,
+    )  # fmt: skip
+    for step in bar:
+        seed_step(seed, step, accelerator.process_index)
+        x0 = observed.batch(schedule.batch_size // accelerator.num_processes).to(accelerator.device)
+        if schedule.flip:
+            x0 = flip_half(x0)
+        sigma, noise = law.sample(len(x0), x0.device), torch.randn_like(x0)
+        loss = method.loss(network, x0, sigma, noise, ratio, observed.reference_fraction, alpha).mean()
+        for group in optimiser.param_groups:
+            group["lr"] = schedule.lr * min(1, (step + 1) / max(1, schedule.warmup))
+        optimiser.zero_grad()
+        accelerator.backward(loss)
+        optimiser.step()
+        ema.step(denoiser.parameters())
+        losses.append(loss.detach())
+        done = step + 1
+        ends = done == schedule.steps
+        saves = checkpoint and (ends or done % schedule.checkpoint_every == 0)
+        if ends or saves or done % schedule.log_every == 0:  # the only place that waits for the device
+            report = Progress(done, torch.stack(losses).cpu())
+            losses = []
+            refuse_divergence(report, checkpoint)
+            bar.set_postfix(loss=f"{report.loss:.4f}")
+            if saves and accelerator.is_main_process:
+                save_checkpoint(checkpoint, config, done, denoiser, ema, optimiser)
+            yield report
+    ema.copy_to(denoiser.parameters())
+    denoiser.eval()
+
+
+def refuse_divergence(report: Progress, checkpoint: Path | None) -> None:
+    """Raise FloatingPointError at the first loss that is not finite, before anything of it is saved."""
+    bad = (~report.losses.isfinite()).nonzero()
+    if len(bad):
+        step = report.step - len(report.losses) + int(bad[0])
+        kept = f"; the last good state is in {checkpoint}" if checkpoint and checkpoint.exists() else ""
+        raise FloatingPointError(f"the loss is {report.losses[bad[0]].item()} at step {step}{kept}")
+
+
+def save_checkpoint(path: Path, config: dict, step: int, denoiser, ema: EMAModel, optimiser) -> None:
+    """Write the whole state of training to one file, atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state = {
+        "config": digest(config),
+        "step": step,
+        "denoiser": denoiser.state_dict(),
+        "ema": ema.state_dict(),
+        "optimiser": optimiser.state_dict(),
+    }
+    partial = path.with_name(path.name + ".partial")
+    torch.save(state, partial)
+    partial.replace(path)
+
+
+def load_checkpoint(path: Path, config: dict, denoiser, ema: EMAModel, optimiser) -> int:
+    """Restore the state at `path` in place and return its step; 0 where there is no such file."""
+    if not path.exists():
+        return 0
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for a file cut short
+        raise ValueError(f"checkpoint={path}: cannot be read ({error}); delete it to start over") from error
+    if state["config"] != digest(config):
+        raise ValueError(f"checkpoint={path}: belongs to another configuration; delete it to start over")
+    denoiser.load_state_dict(state["denoiser"])
+    ema.load_state_dict(state["ema"])
+    optimiser.load_state_dict(state["optimiser"])
+    return state["step"]
