@@ -44,10 +44,11 @@ def feed(root: Path) -> dict:
         peak = max(peak, process.memory_info().rss)
     seconds = time.perf_counter() - began
     return {
+        "images": len(order),
+        "image_bytes": x0[0].numel(),
         "images_per_s": round(len(order) / seconds),
         "resident_mb": round((peak - imported) / 2**20),
         "imports_mb": round((imported - start) / 2**20),
-        "last_mean": round(float(x0.mean()), 4),
     }
 
 
