@@ -55,12 +55,12 @@ def test_grid_is_edms():
 
 
 def transported(steps):
-    """N(mu, s^2) moved by Heun from sigma 20 to 0.002, and by x_0 = mu + (x_T - mu) s_0 / s_T exactly."""
+    """N(mu, s^2) moved by Heun from sigma 20 to 0.0005, and by x_0 = mu + (x_T - mu) s_0 / s_T exactly."""
     mu, s = torch.tensor([[0.3, -1.0]], dtype=torch.float64), 0.5
     density = GaussianMixture((1.0,), ((0.3, -1.0),), s)
-    grid = sampling_grid(steps, sigma_max=20.0, dtype=torch.float64)[:-1]  # without the Euler step to zero
+    grid = sampling_grid(steps, sigma_data=0.125, dtype=torch.float64)[:-1]  # without the Euler step to zero
     x_T = 20 * torch.randn(50, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    exact = mu + (x_T - mu) * ((s**2 + 0.002**2) / (s**2 + 20**2)) ** 0.5
+    exact = mu + (x_T - mu) * ((s**2 + grid[-1] ** 2) / (s**2 + 20**2)) ** 0.5
     return sampling.heun(density.denoised, x_T, grid), exact
 
 
@@ -100,7 +100,7 @@ def test_preconditioning_feeds_the_body_unit_variance():
 def test_samples_of_the_closed_form_optimum_have_the_right_share(name):
     """0.35 without a correction, 0.50 with one; 20,000 samples, four standard errors, 0.003 for the modes' tails."""
     method = objectives.METHODS[name]
-    pi = method.reference_fraction or 0.5
+    pi = method.fraction(0.5)
     denoiser = objectives.minimiser(method, EXACT_RATIO, pi)
     x = sampling.sample(
         denoiser, 20_000, (2,), steps=40, batch_size=20_000, dtype=torch.float64, progress=False
@@ -114,6 +114,6 @@ def test_a_sample_does_not_depend_on_its_batch():
     alone = sampling.starting_noise([3], (3,), seed=7)
     assert torch.equal(together[3], alone[0])
     assert not torch.equal(together[3], sampling.starting_noise([3], (3,), seed=8)[0])
-    whole = sampling.sample(gaussians.P_DATA, 6, (2,), batch_size=6, dtype=torch.float64, progress=False)
-    parts = sampling.sample(gaussians.P_DATA, 6, (2,), batch_size=4, dtype=torch.float64, progress=False)
+    whole = sampling.sample(gaussians.P_DATA, 6, (2,), batch_size=6, dtype=torch.float64)
+    parts = sampling.sample(gaussians.P_DATA, 6, (2,), batch_size=4, dtype=torch.float64)
     assert torch.allclose(whole, parts, rtol=1e-12)

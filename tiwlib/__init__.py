@@ -1,10 +1,15 @@
 """A companion to "Training Unbiased Diffusion Models From Biased Dataset" (TIW-DSM, ICLR 2024).
 
 The way of the data, which is also the order of imports:
-gaussians, noise -> networks -> datasets -> bias -> ratio -> objectives -> training -> sampling -> metrics
--> runs -> plots.
+gaussians, noise, runs -> networks -> datasets -> bias -> ratio -> objectives -> training -> sampling
+-> metrics -> plots.
 """
 
-from tiwlib import torchvision_cpu  # noqa: F401  diffusers and torch-fidelity import torchvision
+import warnings
+
+# A terminal has no widgets: without this, every notebook's first output would be a warning with a path in it.
+warnings.filterwarnings("ignore", message="IProgress not found")
+
+from tiwlib import torchvision_cpu  # noqa: E402, F401  diffusers and torch-fidelity import torchvision
 
 __version__ = "0.1.0"

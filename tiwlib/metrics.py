@@ -3,13 +3,17 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy import stats
+from sklearn.calibration import calibration_curve
 from torch import Tensor
 from torch_fidelity import calculate_metrics, register_feature_extractor
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 
 from tiwlib import classifier
+from tiwlib.bias import Biased
+from tiwlib.datasets import batch
 from tiwlib.gaussians import ExactRatio
 from tiwlib.noise import expand, vp_sigma
 from tiwlib.ratio import weight_and_correction
@@ -46,6 +50,51 @@ def clean_ratio_error(ratio, exact: ExactRatio, *, n: int = 4000, seed: int = 0)
     with torch.no_grad():
         difference = ratio.log_ratio(x0, sigma).exp() - exact.log_ratio(x0, sigma).exp()
     return difference.square().mean().item()
+
+
+def calibration(heldout: pd.DataFrame, bins: int = 8) -> pd.DataFrame:
+    """Predicted probability of being a reference sample against its frequency, in bins of equal number.
+
+    heldout: FittedRatio.heldout, columns log_ratio and label. Returns columns predicted, observed.
+    """
+    predicted = 1 / (1 + np.exp(-heldout.log_ratio))
+    observed, mean = calibration_curve(heldout.label, predicted, n_bins=bins, strategy="quantile")
+    return pd.DataFrame({"predicted": mean, "observed": observed})
+
+
+def calibration_error(heldout: pd.DataFrame, bins: int = 8) -> float:
+    """Mean gap between probability and frequency over bins of equal number, in [0, 1]."""
+    curve = calibration(heldout, bins)
+    return float((curve.predicted - curve.observed).abs().mean())
+
+
+def can_weigh(made: Biased) -> bool:
+    """Whether variation_after_weighting is known: groups, and images of every group in neither set."""
+    return made.data.groups is not None and bool((_unused(made)[1] > 0).all())
+
+
+def _unused(made: Biased) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the images in neither set, and how many of each group there are."""
+    used = np.concatenate([made.split.biased, made.split.reference])
+    unused = np.setdiff1d(np.arange(len(made.data.images)), used)
+    return unused, np.bincount(made.data.groups[unused], minlength=len(made.data.group_names))
+
+
+@torch.no_grad()
+def variation_after_weighting(ratio, made: Biased) -> float:
+    """Total variation from the reference shares of the group shares that r(x0, 0) turns the biased ones into.
+
+    Measured on images that no fit has seen: each stands for its group with the biased set's share. An exact
+    ratio gives 0, a ratio of 1 everywhere leaves the total variation of the biased set.
+    """
+    unused, sizes = _unused(made)
+    groups = made.data.groups[unused]
+    counts = made.split.counts(made.data.groups, len(sizes))
+    x0 = batch(made.data.images, unused)
+    r = ratio.log_ratio(x0, torch.zeros(len(x0))).exp().numpy()
+    weights = r * (counts["biased"] / sizes)[groups]
+    made_shares = np.bincount(groups, weights, minlength=len(sizes)) / weights.sum()
+    return total_variation(made_shares, counts["reference"] / counts["reference"].sum())
 
 
 # ---------------------------------------------------------------- numbers that were repeated
@@ -141,7 +190,7 @@ def classifier_distances(samples: np.ndarray, real: np.ndarray, weights: Path) -
     """Distances in a group classifier's features: never to be read beside Inception's FID.
 
     samples, real: uint8 (N, C, H, W); weights: a classifier kept by classifier.fit_once. Returns
-    classifier_frechet, classifier_kernel (times 1,000), precision and recall.
+    classifier_frechet, precision and recall (torch-fidelity's, over the same features).
     """
     found = calculate_metrics(
         input1=_Bytes(samples),
@@ -149,9 +198,7 @@ def classifier_distances(samples: np.ndarray, real: np.ndarray, weights: Path) -
         feature_extractor="group-classifier",
         feature_extractor_weights_path=str(weights),
         fid=True,
-        kid=True,
         prc=True,
-        kid_subset_size=min(500, len(samples), len(real)),
         batch_size=256,
         cuda=torch.cuda.is_available(),
         save_cpu_ram=True,
@@ -160,15 +207,18 @@ def classifier_distances(samples: np.ndarray, real: np.ndarray, weights: Path) -
     )
     return {
         "classifier_frechet": found["frechet_inception_distance"],
-        "classifier_kernel": 1000 * found["kernel_inception_distance_mean"],
         "precision": found["precision"],
         "recall": found["recall"],
     }
 
 
-def nearest_distances(images: np.ndarray, training: np.ndarray, chunk: int = 256) -> np.ndarray:
-    """Distance of each image to its nearest training image: root mean square over pixels in [-1, 1], (N,)."""
-    x = torch.from_numpy(images).flatten(1).float() / 127.5 - 1
+def nearest(images: np.ndarray, training: np.ndarray, chunk: int = 256) -> tuple[np.ndarray, np.ndarray]:
+    """Each image's nearest training image: distances (N,), root mean square over pixels in [-1, 1], and indices.
+
+    images, training: uint8 (N, C, H, W) and (M, C, H, W).
+    """
+    x = torch.from_numpy(images).flatten(1).float() / 127.5 - 1  # (N, pixels)
     y = torch.from_numpy(training).flatten(1).float() / 127.5 - 1
-    nearest = torch.cat([torch.cdist(part, y).amin(1) for part in x.split(chunk)])
-    return (nearest / x.shape[1] ** 0.5).numpy()
+    found = [torch.cdist(part, y).min(1) for part in x.split(chunk)]
+    distances = torch.cat([f.values for f in found]) / x.shape[1] ** 0.5
+    return distances.numpy(), torch.cat([f.indices for f in found]).numpy()

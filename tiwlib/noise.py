@@ -69,14 +69,16 @@ def vp_time(sigma: Tensor) -> Tensor:
     return 2 * (sigma**2).log1p() / (BETA_MIN + (BETA_MIN**2 + 2 * slope * (sigma**2).log1p()).sqrt())
 
 
-def sampling_grid(
-    steps: int, sigma_min: float = 0.002, sigma_max: float = 80.0, rho: float = 7.0, dtype=torch.float32
-) -> Tensor:
-    """EDM's descending grid of `steps` levels from sigma_max to sigma_min, then 0: shape (steps + 1,)."""
+def sampling_grid(steps: int, sigma_data: float = 0.5, rho: float = 7.0, dtype=torch.float32) -> Tensor:
+    """EDM's descending grid of `steps` levels, then 0: shape (steps + 1,).
+
+    It runs from 80 to 0.002 for images, whose sigma_data is 0.5, and scales with other data.
+    """
     if steps < 2:
         raise ValueError(f"steps={steps}: must be at least 2")
-    if not 0 < sigma_min < sigma_max:
-        raise ValueError(f"sigma_min={sigma_min}, sigma_max={sigma_max}: must be 0 < sigma_min < sigma_max")
+    if sigma_data <= 0:
+        raise ValueError(f"sigma_data={sigma_data}: must be positive")
+    sigma_max, sigma_min = 160 * sigma_data, 0.004 * sigma_data
     ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
     sigma = (sigma_max ** (1 / rho) + ramp * (sigma_min ** (1 / rho) - sigma_max ** (1 / rho))) ** rho
     return torch.cat([sigma, sigma.new_zeros(1)]).to(dtype)

@@ -59,7 +59,7 @@ class Method:
     """One way to train: its objective, the ratio that it asks for, and the batches that it sees.
 
     ratio: None, "time_independent" or "time_dependent". reference_fraction: the share pi of reference samples
-    in a batch; None stands for the share that D_ref has in D_obs.
+    in a batch, one half for whatever knows its weights, as in the paper; None stands for D_obs as it is.
     """
 
     label: str
@@ -67,6 +67,10 @@ class Method:
     ratio: str | None = None
     reference_fraction: float | None = None
     options: tuple[tuple[str, bool], ...] = ()
+
+    def fraction(self, asked: float | None = None) -> float | None:
+        """The share pi to train with: `asked` if given, but DSM(ref) sees the reference set alone."""
+        return self.reference_fraction if asked is None or self.reference_fraction == 1 else asked
 
     def loss(self, denoiser, x0, sigma, noise, ratio=None, reference_fraction=0.5, alpha=1) -> Tensor:
         """The per-sample loss, shape (B,), which is checked."""
@@ -84,10 +88,10 @@ class Method:
 METHODS = {
     "dsm_ref": Method("DSM(ref)", "dsm", reference_fraction=1.0),
     "dsm_obs": Method("DSM(obs)", "dsm"),
-    "iw_dsm": Method("IW-DSM", "iw_dsm", "time_independent"),
-    "tiw_dsm": Method("TIW-DSM", "tiw_dsm", "time_dependent"),
-    "w_only": Method("W-only", "tiw_dsm", "time_dependent", options=(("correction", False),)),
-    "c_only": Method("C-only", "tiw_dsm", "time_dependent", options=(("weight", False),)),
+    "iw_dsm": Method("IW-DSM", "iw_dsm", "time_independent", 0.5),
+    "tiw_dsm": Method("TIW-DSM", "tiw_dsm", "time_dependent", 0.5),
+    "w_only": Method("W-only", "tiw_dsm", "time_dependent", 0.5, (("correction", False),)),
+    "c_only": Method("C-only", "tiw_dsm", "time_dependent", 0.5, (("weight", False),)),
 }
 
 

@@ -12,7 +12,6 @@ from tiwlib.objectives import METHODS
 from tiwlib.ratio import weight_and_correction
 
 LABELS = {name: method.label for name, method in METHODS.items()}
-COLOURS = dict(zip(LABELS.values(), sns.color_palette("colorblind", len(LABELS)), strict=True))
 
 sns.set_theme(context="paper", style="ticks", palette="colorblind", font_scale=1.1)
 plt.rcParams.update({"figure.constrained_layout.use": True, "axes.grid": False, "axes.titlesize": "medium"})
@@ -189,6 +188,34 @@ def stopping(frame: pd.DataFrame, loss_label: str = "held-out loss (nats)") -> F
     return close(figure)
 
 
+def calibration(frame: pd.DataFrame) -> Figure:
+    """Probability of being a reference sample against its frequency. frame: columns predicted, observed, seed."""
+    figure, axes = plt.subplots(figsize=(3.6, 3.4))
+    axes.plot((0, 1), (0, 1), color="0.7", linewidth=3, alpha=0.7, label="calibrated")
+    for i, (_, part) in enumerate(frame.groupby("seed")):
+        label = "one line a seed" if i == 0 else None
+        axes.plot(
+            part.predicted,
+            part.observed,
+            "o-",
+            color="C0",
+            markersize=3,
+            linewidth=0.8,
+            alpha=0.7,
+            label=label,
+        )
+    axes.set(
+        xlabel="predicted probability of reference",
+        ylabel="share of reference samples",
+        xlim=(0, 1),
+        ylim=(0, 1),
+    )
+    axes.set_aspect("equal")
+    axes.legend(frameon=False, loc="upper left")
+    sns.despine(figure)
+    return close(figure)
+
+
 def fit_history(histories: dict[str, pd.DataFrame], kept: dict[str, int]) -> Figure:
     """Loss on training batches and held-out samples while a ratio is fitted; a line where weights were kept."""
     figure, axes = plt.subplots(
@@ -256,28 +283,66 @@ def training_loss(steps, losses, label: str) -> Figure:
     return close(figure)
 
 
+def run_label(method: str, reference_fraction: float | None) -> str:
+    """How a figure names a run: the method, and the mixture where it is not the method's own."""
+    label = LABELS[method]
+    if reference_fraction is None:
+        return label
+    return f"{label}, half" if reference_fraction == 0.5 else f"{label}, pi {reference_fraction:g}"
+
+
+def in_order(labels) -> list[str]:
+    """Run labels in the order of the methods, variants behind their method."""
+    order = list(LABELS.values())
+    return sorted(set(labels), key=lambda label: (order.index(label.split(",")[0]), label))
+
+
 def comparison(frame: pd.DataFrame, measures: dict[str, str]) -> Figure:
-    """A panel for each measure: a point for each run, a bar for their mean, methods in order.
+    """A panel for each measure: a dot for each run, a bar for their mean, methods in order.
 
     frame: columns method (label) and the measures; measures: column -> axis label.
     """
-    order = [label for label in LABELS.values() if label in set(frame.method)]
-    figure, axes = plt.subplots(1, len(measures), figsize=(3.4 * len(measures), 3.2), squeeze=False)
+    order = in_order(frame.method)
+    size = (2.9 * len(measures) + 0.8, 0.36 * len(order) + 1)
+    figure, axes = plt.subplots(1, len(measures), figsize=size, squeeze=False, sharey=True)
     for panel, (column, label) in zip(axes[0], measures.items(), strict=True):
-        sns.barplot(
-            frame,
-            x=column,
-            y="method",
-            hue="method",
-            order=order,
-            palette=COLOURS,
-            errorbar=None,
-            alpha=0.55,
-            ax=panel,
+        sns.barplot(frame, x=column, y="method", order=order, color="0.8", errorbar=None, ax=panel)
+        sns.stripplot(
+            frame, x=column, y="method", order=order, color="C0", size=5, alpha=0.9, jitter=False, ax=panel
         )
-        sns.stripplot(frame, x=column, y="method", order=order, color="black", size=4, ax=panel)
         panel.set(xlabel=label, ylabel="", xlim=(0, None))
-        if panel is not axes[0][0]:
-            panel.set_yticklabels([])
+    sns.despine(figure)
+    return close(figure)
+
+
+def as_table(table: dict, measures: dict[str, str]) -> pd.DataFrame:
+    """Means with their intervals as text, a row for each method. table: method -> measure -> mean, low, high."""
+
+    def text(cell: dict) -> str:
+        interval = "" if cell["low"] is None else f" ({cell['low']:.3g} to {cell['high']:.3g})"
+        return f"{cell['mean']:.3g}{interval}"
+
+    rows = {
+        label: {
+            "seeds": table[label]["seeds"],
+            **{measures[name]: text(table[label][name]) for name in measures},
+        }
+        for label in in_order(table)
+    }
+    return pd.DataFrame(rows).T
+
+
+def share_lines(shares: dict[str, list[float]], names: tuple[str, ...]) -> Figure:
+    """Share of each group among the samples, a line for each method; equal shares in grey."""
+    figure, axes = plt.subplots(figsize=(7.2, 3.2))
+    axes.axhline(1 / len(names), color="0.7", linewidth=4, alpha=0.6, label="equal shares")
+    markers = "osD^vPX*"
+    for i, label in enumerate(in_order(shares)):
+        axes.plot(
+            range(len(names)), shares[label], marker=markers[i % len(markers)], linewidth=1, label=label
+        )
+    axes.set_xticks(range(len(names)), names)
+    axes.set(xlabel="group", ylabel="share of samples", ylim=(0, None))
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     sns.despine(figure)
     return close(figure)

@@ -7,17 +7,21 @@ exact one of gaussians.py too.
 
 import copy
 import math
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 from tqdm.auto import tqdm
 
 from tiwlib.networks import RatioNet
 from tiwlib.noise import expand
+from tiwlib.runs import digest, sha256
 
 
 def log_weight(log_ratio: Tensor, reference_fraction: float) -> Tensor:
@@ -50,14 +54,16 @@ def weight_and_correction(
 
 @dataclass(frozen=True)
 class FittedRatio:
-    """What `fit` returns: the network that is used, and its course.
+    """A ratio network ready for use, and how it came about.
 
     history: one row per evaluation with step, train_loss, heldout_loss (nats; log 2 = 0.693 knows nothing).
+    heldout: one row per held-out noisy sample with sigma, log_ratio and label (1 reference, 0 biased).
     step: the step whose weights were kept.
     """
 
     network: RatioNet
     history: pd.DataFrame
+    heldout: pd.DataFrame
     step: int
 
     def log_ratio(self, x: Tensor, sigma: Tensor) -> Tensor:
@@ -79,17 +85,16 @@ def split_off(n: int, share: float, rng: np.random.Generator) -> tuple[np.ndarra
     return np.sort(order[held:]), np.sort(order[:held])
 
 
-def draw(dataset, indices: np.ndarray, n: int) -> Tensor:
-    """n samples of dataset[indices] with replacement, by torch's global generator: (n, ...)."""
-    return dataset[torch.from_numpy(indices)[torch.randint(len(indices), (n,))]]
+def noisy_batch(biased, reference, among: tuple, half: int, law, device) -> tuple[Tensor, Tensor, Tensor]:
+    """x (2 half, ...), sigma and label (2 half,): as many biased (0) as reference (1) samples, noise added.
 
-
-def bce(network: RatioNet, biased: Tensor, reference: Tensor, sigma: Tensor) -> Tensor:
-    """Balanced cross-entropy of P(reference | x, sigma) on noisy samples; sigma (2 B,) for both halves."""
-    x0 = torch.cat([biased, reference])  # (2 B, ...)
-    label = torch.cat([torch.zeros(len(biased)), torch.ones(len(reference))]).to(x0)  # (2 B,)
-    x = x0 + expand(sigma, x0) * torch.randn_like(x0)
-    return binary_cross_entropy_with_logits(network.log_ratio(x, sigma), label)
+    among: the indices of both sets that may be drawn, with replacement, by torch's global generator.
+    """
+    rows = [torch.from_numpy(indices)[torch.randint(len(indices), (half,))] for indices in among]
+    x0 = torch.cat([biased[rows[0]], reference[rows[1]]]).to(device)
+    sigma = law.sample(2 * half, device)
+    label = torch.cat([torch.zeros(half), torch.ones(half)]).to(device)
+    return x0 + expand(sigma, x0) * torch.randn_like(x0), sigma, label
 
 
 def fit(
@@ -98,76 +103,98 @@ def fit(
     reference,
     law,
     *,
-    steps: int = 2000,
+    steps: int = 1000,
     batch_size: int = 256,
     lr: float = 1e-3,
-    weight_decay: float = 1e-2,
+    weight_decay: float = 0.3,
     holdout: float = 0.2,
-    stop: str = "best",
+    stop: str = "last",
     seed: int = 0,
-    evaluations: int = 40,
+    evaluations: int = 20,
     heldout_draws: int = 4096,
-    progress: bool = True,
+    device="cpu",
 ) -> FittedRatio:
     """Fit a time-dependent ratio (law: LogNormal, VP) or the time-independent one (law: Clean).
 
     biased, reference: datasets of samples, indexable by an index tensor, (N, ...) each. A share `holdout` of
-    both never enters training; its loss is taken `evaluations` times, always on the same noise.
-    stop: "best" keeps the weights with the lowest held-out loss, "last" those of the last step.
+    both never enters training; its loss is taken `evaluations` times, always on the same noise. The learning
+    rate falls to zero over `steps` by a cosine. stop: "last" keeps the weights of the last step, "best" those
+    with the lowest held-out loss (notebook 03 compares the two).
     """
     if stop not in ("best", "last"):
         raise ValueError(f"stop={stop!r}: must be 'best' or 'last'")
     if len(reference) == 0 or len(biased) == 0:
         raise ValueError(f"{len(biased)} biased and {len(reference)} reference samples: both sets need some")
     rng = np.random.default_rng(seed)
-    train_b, held_b = split_off(len(biased), holdout, rng)
-    train_r, held_r = split_off(len(reference), holdout, rng)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=lr, weight_decay=weight_decay)
+    train, held = zip(*(split_off(len(d), holdout, rng) for d in (biased, reference)), strict=True)
+    optimiser = torch.optim.AdamW(network.to(device).parameters(), lr=lr, weight_decay=weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     evaluate_at = set(np.linspace(0, steps, evaluations + 1).round().astype(int).tolist())
-    rows, kept, losses = [], None, []
+    rows, losses, kept, lowest = [], [], None, math.inf
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        n = heldout_draws // 2
-        held = draw(biased, held_b, n), draw(reference, held_r, n), law.sample(2 * n)
-
-        def heldout_loss() -> float:
-            network.eval()
-            with torch.no_grad(), torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
-                loss = bce(network, *held).item()
-            network.train()
-            return loss
-
-        bar = tqdm(range(steps + 1), desc="ratio", unit="step", disable=not progress, leave=False)
+        heldout = noisy_batch(biased, reference, held, heldout_draws // 2, law, device)
+        bar = tqdm(range(steps + 1), desc="ratio", unit="step", leave=False)
         for step in bar:
             if step in evaluate_at:
-                row = {
-                    "step": step,
-                    "train_loss": torch.stack(losses).mean().item() if losses else math.nan,
-                    "heldout_loss": heldout_loss(),
-                }
+                loss = heldout_loss(network, *heldout)
+                rows.append((step, torch.stack(losses).mean().item() if losses else math.nan, loss))
+                bar.set_postfix(heldout=f"{loss:.4f}")
+                if stop == "last" or loss < lowest:
+                    kept, lowest = (step, copy.deepcopy(network.state_dict())), loss
                 losses = []
-                bar.set_postfix(heldout=f"{row['heldout_loss']:.4f}")
-                if (
-                    stop == "last"
-                    or kept is None
-                    or row["heldout_loss"] < min(r["heldout_loss"] for r in rows)
-                ):
-                    kept = step, copy.deepcopy(network.state_dict())
-                rows.append(row)
             if step == steps:
                 break
-            half = batch_size // 2
-            loss = bce(
-                network, draw(biased, train_b, half), draw(reference, train_r, half), law.sample(2 * half)
-            )
-            optimiser.zero_grad(set_to_none=True)
+            x, sigma, label = noisy_batch(biased, reference, train, batch_size // 2, law, device)
+            loss = binary_cross_entropy_with_logits(network.log_ratio(x, sigma), label)
+            optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             schedule.step()
             losses.append(loss.detach())
-    step, weights = kept
-    network.load_state_dict(weights)
+    network.load_state_dict(kept[1])
     network.requires_grad_(False).eval()
-    return FittedRatio(network, pd.DataFrame(rows), step)
+    x, sigma, label = heldout
+    columns = {"sigma": sigma, "log_ratio": network.log_ratio(x, sigma), "label": label}
+    return FittedRatio(
+        network,
+        pd.DataFrame(rows, columns=["step", "train_loss", "heldout_loss"]),
+        pd.DataFrame({name: values.cpu().double().numpy() for name, values in columns.items()}),
+        kept[0],
+    )
+
+
+@torch.no_grad()
+def heldout_loss(network: RatioNet, x: Tensor, sigma: Tensor, label: Tensor) -> float:
+    """Cross-entropy in nats, dropout off; the network is back in training mode afterwards."""
+    network.eval()
+    loss = binary_cross_entropy_with_logits(network.log_ratio(x, sigma), label).item()
+    network.train()
+    return loss
+
+
+def code() -> str:
+    """Hash of the code that a fitted ratio depends on, to name a kept one by."""
+    folder = Path(__file__).parent
+    return digest([sha256(folder / name) for name in ("ratio.py", "networks.py", "noise.py")])
+
+
+def fit_once(path: Path, network: RatioNet, *data, **options) -> FittedRatio:
+    """`fit`, kept at `path` (safetensors): a later call with the same path loads it. The path names the fit."""
+    if not path.exists():
+        fitted = fit(network, *data, **options)
+        tensors = {f"network.{name}": value.cpu() for name, value in network.state_dict().items()}
+        tensors["history"] = torch.from_numpy(fitted.history.to_numpy(float, copy=True))
+        tensors["heldout"] = torch.from_numpy(fitted.heldout.to_numpy(float, copy=True))
+        tensors["step"] = torch.tensor(fitted.step)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+        save_file({name: value.contiguous() for name, value in tensors.items()}, partial)
+        partial.replace(path)
+    kept = load_file(path, device=str(options.get("device", "cpu")))
+    prefix = "network."
+    network.load_state_dict({n.removeprefix(prefix): v for n, v in kept.items() if n.startswith(prefix)})
+    network.to(options.get("device", "cpu")).requires_grad_(False).eval()
+    history = pd.DataFrame(kept["history"].cpu(), columns=["step", "train_loss", "heldout_loss"])
+    heldout = pd.DataFrame(kept["heldout"].cpu(), columns=["sigma", "log_ratio", "label"])
+    return FittedRatio(network, history.astype({"step": int}), heldout, int(kept["step"]))

@@ -4,6 +4,7 @@ results/<notebook>/<run>/ holds params.json from the start, and metrics.json, pr
 the run has ended well. metrics.json is written last: a run without it did not finish.
 """
 
+import ast
 import difflib
 import hashlib
 import json
@@ -32,22 +33,24 @@ def project_path(path: str) -> Path:
     return PROJECT / path
 
 
+def declared(notebook: str) -> dict[str, dict]:
+    """What the parameters cell of a notebook declares: name -> {"default": its source, "help": its comment, ...}."""
+    return papermill.inspect_notebook(str(PROJECT / "notebooks" / f"{notebook}.ipynb"))
+
+
 def parameters(notebook: str, namespace: dict) -> dict:
     """The parameters of a notebook, checked: call it below the parameters cell with `globals()`.
 
     papermill only warns of a misspelt name. Here a name that the notebook does not declare, or a value of
-    another type than the default's, is a ValueError (an int passes for a float).
+    another type than the default's, is a ValueError (an int passes for a float, a number for None).
     """
-    declared = papermill.inspect_notebook(str(PROJECT / "notebooks" / f"{notebook}.ipynb"))
-    defaults = {
-        name: eval(entry["default"], {}) for name, entry in declared.items()
-    }  # literals of our own file
+    defaults = {name: ast.literal_eval(entry["default"]) for name, entry in declared(notebook).items()}
     for name, value in namespace.items():
         if name.startswith("_") or name in ("In", "Out") or not isinstance(value, LITERALS):
             continue
         if name not in defaults:
             close = difflib.get_close_matches(name, defaults, 1)
-            hint = f"; did you mean {close[0]}?" if close else ""
+            hint = f"; did you mean {close[0]}?" if close else "."
             raise ValueError(
                 f"{name}={value!r}: {notebook} has no such parameter{hint} Known: {', '.join(defaults)}"
             )
@@ -56,6 +59,8 @@ def parameters(notebook: str, namespace: dict) -> dict:
         expected = type(defaults[name])
         if type(value) is int and expected is float:
             params[name] = float(value)
+        elif expected is type(None) and type(value) is not bool and isinstance(value, (int, float)):
+            params[name] = float(value)  # None stands for a default number
         elif type(value) is not expected:
             raise ValueError(
                 f"{name}={value!r}: {notebook} takes {expected.__name__} here, not {type(value).__name__}"

@@ -40,17 +40,16 @@ def sample(
     shape: tuple[int, ...],
     *,
     steps: int = 18,
-    sigma_max: float = 80.0,
+    sigma_data: float = 0.5,
     seed: int = 0,
     batch_size: int = 256,
     dtype=torch.float32,
     device="cpu",
-    progress: bool = True,
 ) -> Tensor:
     """n samples (n, *shape) on the CPU. Sample i depends on (seed, i) alone, not on the batch it came in."""
-    grid = sampling_grid(steps, sigma_max=sigma_max, dtype=dtype).to(device)
+    grid = sampling_grid(steps, sigma_data, dtype=dtype).to(device)
     done = []
-    with tqdm(total=n, desc="sampling", unit="img", disable=not progress, leave=False) as bar:
+    with tqdm(total=n, desc="sampling", unit="img", leave=False) as bar:
         for start in range(0, n, batch_size):
             indices = range(start, min(start + batch_size, n))
             x = starting_noise(indices, shape, seed).to(device, dtype) * grid[0]

@@ -1,31 +1,33 @@
 """Let torchvision import beside a CPU-only torch.
 
-torchvision's wheel is built for CUDA; beside a CPU torch its import fails because two compiled operators are
-missing. Nothing here calls them, so declaring their schemas is enough. Where torchvision imports, this does
-nothing. `torchvision.ops.nms` and `torchvision.io.read_image` stay unusable in that case.
+torchvision's wheel is built for CUDA; beside a CPU torch its compiled part does not load, and its import fails
+for want of two operators. Nothing here calls them, so declaring their schemas is enough. Where the compiled
+part loads, this does nothing. In the other case `torchvision.ops.nms` and `torchvision.io.read_image` stay
+unusable. torchvision itself is imported by whoever needs it, for it takes a second and 85 MB.
 """
 
-import sys
+import importlib.util
+from pathlib import Path
 
 import torch
 
+SCHEMAS = (
+    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+)
 _declared = []  # the schemas live as long as the Library object does
 
 
-def ensure_importable() -> None:
-    """Import torchvision, declaring its two compiled operators first if exactly they are missing."""
+def declare_missing_operators() -> None:
+    """Load torchvision's compiled operators, or declare the two that its import asks for."""
+    folder = Path(importlib.util.find_spec("torchvision").origin).parent
     try:
-        import torchvision  # noqa: F401
-    except RuntimeError as error:
-        if "operator torchvision::nms does not exist" not in str(error):
-            raise
-        for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
-            del sys.modules[name]
+        torch.ops.load_library(next(folder.glob("_C*.so")))
+    except (OSError, StopIteration):
         library = torch.library.Library("torchvision", "FRAGMENT")
-        library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        for schema in SCHEMAS:
+            library.define(schema)
         _declared.append(library)
-        import torchvision  # noqa: F401
 
 
-ensure_importable()
+declare_missing_operators()

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from diffusers.training_utils import EMAModel
+from safetensors.torch import save_file
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -94,6 +95,11 @@ def seed_step(seed: int, step: int, process: int) -> None:
     torch.manual_seed(int(np.random.SeedSequence([seed, step, process]).generate_state(1)[0]))
 
 
+def device() -> torch.device:
+    """The accelerator if there is one, else the CPU."""
+    return Accelerator().device
+
+
 def flip_half(x0: Tensor) -> Tensor:
     """Mirror each image (B, C, H, W) left to right with probability one half."""
     mirrored = (torch.rand(len(x0)) < 0.5).to(x0.device)[:, None, None, None]
@@ -112,7 +118,6 @@ def train(
     seed: int = 0,
     checkpoint: Path | None = None,
     accelerator: Accelerator | None = None,
-    progress: bool = True,
 ) -> Iterator[Progress]:
     """Train in place, yielding a Progress every `log_every` steps; afterwards the denoiser holds its EMA.
 
@@ -122,7 +127,7 @@ def train(
     a ValueError. A loss that is not finite raises FloatingPointError, naming the step; the last good
     checkpoint stays.
     """
-    accelerator = accelerator or Accelerator(cpu=not torch.cuda.is_available())
+    accelerator = accelerator or Accelerator()
     config = {**asdict(schedule), "method": asdict(method), "alpha": alpha, "seed": seed, "law": repr(law)}
     config |= {"pi": observed.reference_fraction, "weights": [list(p.shape) for p in denoiser.parameters()]}
     optimiser = torch.optim.Adam(denoiser.parameters(), lr=schedule.lr)
@@ -134,7 +139,7 @@ def train(
     losses = []
     bar = tqdm(
         range(done, schedule.steps), f"training {method.label}", schedule.steps, initial=done, unit="step",
-        disable=not progress or not accelerator.is_main_process, leave=False,
+        leave=False, **({} if accelerator.is_main_process else {"disable": True}),
     )  # fmt: skip
     for step in bar:
         seed_step(seed, step, accelerator.process_index)
@@ -203,3 +208,11 @@ def load_checkpoint(path: Path, config: dict, denoiser, ema: EMAModel, optimiser
     ema.load_state_dict(state["ema"])
     optimiser.load_state_dict(state["optimiser"])
     return state["step"]
+
+
+def save_weights(network: torch.nn.Module, path: Path) -> Path:
+    """Write a network's weights as safetensors, atomically; returns the path."""
+    partial = path.with_name(path.name + ".partial")
+    save_file({name: value.cpu().contiguous() for name, value in network.state_dict().items()}, partial)
+    partial.replace(path)
+    return path

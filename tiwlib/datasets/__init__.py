@@ -9,7 +9,7 @@ x0 = batch(data.images, np.array([3, 1, 4]))        float32 (3, C, H, W) in [-1,
 """
 
 from tiwlib.datasets.folders import folder, pair
-from tiwlib.datasets.images import ImageData, batch
+from tiwlib.datasets.images import ImageData, Subset, batch
 from tiwlib.datasets.sources import SOURCES, load
 
-__all__ = ["SOURCES", "ImageData", "batch", "folder", "load", "pair"]
+__all__ = ["SOURCES", "ImageData", "Subset", "batch", "folder", "load", "pair"]

@@ -52,6 +52,23 @@ def batch(images: np.ndarray, indices: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(rows).float().div_(127.5).sub_(1)
 
 
+class Subset:
+    """Some images of a data set, as what training and ratio fitting draw from.
+
+    images: uint8 (N, C, H, W); indices: int64 (n,). subset[i] with an index tensor i (B,) into the n is a
+    float32 batch (B, C, H, W) in [-1, 1], read when it is asked for.
+    """
+
+    def __init__(self, images: np.ndarray, indices: np.ndarray):
+        self.images, self.indices = images, indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, i: torch.Tensor) -> torch.Tensor:
+        return batch(self.images, self.indices[i.numpy()])
+
+
 def release_pages(images: np.ndarray) -> None:
     """Give the pages just read back to the system's cache, so that memory stays that of one batch.
 

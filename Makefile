@@ -1,0 +1,54 @@
+# make reproduce   everything, from nothing: environment, five notebooks, figures and numbers under results/
+# make test        environment, then ruff, pytest, and nbval over the notebooks
+# make notebooks   run the committed notebooks anew, in place (after a change of a .py)
+#
+# More seeds:      make reproduce SEEDS="0 1 2"
+# Other methods:   make reproduce METHODS="dsm_obs tiw_dsm"
+
+PYTHON  ?= python3
+SEEDS   ?= 0
+METHODS ?= dsm_ref dsm_obs dsm_obs_half iw_dsm tiw_dsm w_only c_only
+JOBS    ?= 2
+
+NOTEBOOKS := 01_density_ratio_2d 02_biased_datasets 03_ratio_accuracy 04_train 05_figures
+TRAIN     := $(foreach seed,$(SEEDS),$(foreach method,$(METHODS),train-$(method)-$(seed)))
+
+# One thread a notebook, JOBS notebooks at a time: the networks are small. Bars are logged every 20 seconds.
+ENV := PATH="$(CURDIR)/.venv/bin:$$PATH" OMP_NUM_THREADS=1 TQDM_MININTERVAL=20 PYTHONWARNINGS=ignore::UserWarning
+RUN  = mkdir -p build && $(ENV) papermill --log-output --no-progress-bar notebooks/$(1).ipynb build/$@.ipynb
+
+.PHONY: reproduce test notebooks figures $(TRAIN) 01 02 03 03-digits
+
+reproduce: .venv/ready
+	@$(MAKE) --no-print-directory --jobs $(JOBS) 01 02 03 $(TRAIN) 03-digits
+	@$(MAKE) --no-print-directory figures
+	@echo "done: figures and numbers are under results/, executed notebooks under build/"
+
+01 02 03: .venv/ready
+	$(call RUN,$(filter $@_%,$(NOTEBOOKS)))
+
+03-digits: .venv/ready
+	$(call RUN,03_ratio_accuracy) -f notebooks/params/03_digits.yaml
+
+# train-METHOD-SEED; dsm_obs_half is plain training on half-and-half batches, the fair partner of W-only.
+METHOD    = $(word 2,$(subst -, ,$@))
+$(TRAIN): .venv/ready
+	$(call RUN,04_train) -p seed $(lastword $(subst -, ,$@)) \
+	  $(if $(filter dsm_obs_half,$(METHOD)),-p method dsm_obs -p reference_fraction 0.5,-p method $(METHOD))
+
+figures: .venv/ready
+	$(call RUN,05_figures)
+
+test: .venv/ready
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	OMP_NUM_THREADS=1 .venv/bin/pytest
+	$(ENV) python tests/run_nbval.py
+
+notebooks: .venv/ready
+	$(ENV) python notebooks/execute.py $(NOTEBOOKS)
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
+	touch $@

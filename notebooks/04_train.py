@@ -1,0 +1,214 @@
+# ---
+# jupyter:
+#   jupytext:
+#     notebook_metadata_filter: kernelspec,jupytext,-jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 4. Train one method on one split
+#
+# **Question.** What does a diffusion model trained by this method draw: which groups, how well, and is it new?
+#
+# $$\mathcal L_{\rm TIW} = \mathbb E\; \lambda(\sigma)\, w(x,\sigma)\,
+# \big\| D(x;\sigma) - \big(x_0 + \sigma^2 \nabla_x \log w(x,\sigma)\big) \big\|^2, \qquad
+# w = \frac{r}{\pi r + 1 - \pi}$$
+#
+# `method` chooses the objective. DSM(ref) and DSM(obs) leave out $w$; IW-DSM takes $w(x_0, 0)$ and no
+# correction; W-only and C-only keep one half of TIW-DSM each.
+#
+# | reads | writes | takes |
+# |---|---|---|
+# | the images of the setting (notebook 02) | `results/04_train/<run>/` | two minutes on two cores |
+# | or your own two folders | `checkpoints/`, while it trains | hours on a GPU at the paper's size |
+
+# %%
+import numpy as np
+import pandas as pd
+from IPython.display import display
+
+from tiwlib import bias, classifier, metrics, objectives, plots, ratio, runs, sampling, training
+from tiwlib.datasets import Subset
+from tiwlib.networks import image_denoiser, image_ratio, parameters_of, seeded
+from tiwlib.noise import Clean, LogNormal
+
+# %% tags=["parameters"]
+run = ""  # name of the record; empty: setting, method and seed
+method = "tiw_dsm"  # dsm_ref, dsm_obs, iw_dsm, tiw_dsm, w_only or c_only
+seed = 0  # of the split, the networks, the training and the samples
+setting = "digits-lt"  # a name of `python -m tiwlib.datasets list`, or the path of a .json file
+root = "data"  # where downloads and arrays are kept
+source = ""  # a folder or zip of the setting's images, instead of a download
+biased = ""  # your own biased images, a folder or zip, instead of a setting
+reference = ""  # and your own unbiased ones
+biased_groups = ""  # groups of your biased images, if any: "folders" or a CSV
+reference_groups = ""  # and of the unbiased ones
+size = 64  # side in pixels to which your own pair is cropped and scaled
+reference_fraction = None  # pi, a float: share of reference images in a batch; None is the method's own
+alpha = 1.0  # power of the weight
+ratio_steps = 300  # training length of the ratio network (notebook 03)
+ratio_lr = 3e-4  # its learning rate
+ratio_dropout = 0.5  # and its dropout
+steps = 1000  # training length of the denoiser
+batch_size = 128  # images a step
+lr = 1e-3  # learning rate of the denoiser
+width = 16  # channels of the denoiser's first level
+flip = False  # mirror half of the images (not for digits)
+n_samples = 1000  # images drawn at the end
+sampling_steps = 18  # levels of the Heun sampler
+
+# %%
+params = runs.parameters("04_train", globals())
+chosen = objectives.method(method)
+made = bias.from_parameters(params, runs.PROJECT)
+data, split = made.data, made.split
+pi = chosen.fraction(reference_fraction)
+run = run or "-".join([split.setting, method, *([f"pi{pi:g}"] if reference_fraction else []), f"seed{seed}"])
+record = runs.start("04_train", run, params)
+record.hashes |= {"split": split.sha256, "images": data.sha256}
+biased_set, reference_set = Subset(data.images, split.biased), Subset(data.images, split.reference)
+channels, side = data.images.shape[1:3]
+has_groups = data.groups is not None
+law = LogNormal()
+print(
+    f"{split.setting}: {len(biased_set):,} biased and {len(reference_set):,} reference images, {chosen.label}"
+)
+
+# %% [markdown]
+# ## The ratio
+#
+# Fitted once for each split and kept in `checkpoints/`: methods that need the same one share it. The network
+# sees 80 % of both sets; the rest tells how far the training loss can be believed.
+
+# %%
+fitted = None
+if chosen.ratio:
+    options = {"steps": ratio_steps, "lr": ratio_lr, "batch_size": 128, "seed": seed}
+    key = {
+        "split": split.sha256,
+        "kind": chosen.ratio,
+        "dropout": ratio_dropout,
+        "code": ratio.code(),
+        **options,
+    }
+    path = runs.PROJECT / "checkpoints" / f"ratio-{runs.digest(key)[:16]}.safetensors"
+    network = seeded(image_ratio, channels, dropout=ratio_dropout, seed=seed)
+    noise_law = law if chosen.ratio == "time_dependent" else Clean()
+    fitted = ratio.fit_once(path, network, biased_set, reference_set, noise_law, **options)
+    record.hashes["ratio"] = runs.sha256(path)
+    figure = plots.fit_history({chosen.ratio: fitted.history}, {chosen.ratio: fitted.step})
+    record.figure(figure, "ratio_fit")
+    display(figure)
+
+# %% [markdown]
+# ## Training
+
+# %%
+denoiser = seeded(image_denoiser, channels, side, width, seed=seed)
+observed = training.Observed(biased_set, reference_set, pi)
+schedule = training.Schedule(steps, batch_size, lr, ema_half_life=max(1, steps / 14), flip=flip)
+checkpoint = runs.PROJECT / "checkpoints" / "04_train" / f"{run}.pt"
+reports = list(
+    training.train(
+        denoiser, chosen, observed, law, schedule, ratio=fitted, alpha=alpha, seed=seed, checkpoint=checkpoint
+    )
+)
+figure = plots.training_loss([r.step for r in reports], [r.loss for r in reports], chosen.label)
+record.figure(figure, "training_loss")
+display(figure)
+
+# %% [markdown]
+# ## Samples
+#
+# Below the samples, the training image nearest to each: a model that has learned its few images by heart draws
+# them again.
+
+# %%
+x = sampling.sample(
+    denoiser, n_samples, (channels, side, side), steps=sampling_steps, seed=seed, device=training.device()
+)
+samples = metrics.to_uint8(x)
+seen = (
+    split.reference if observed.reference_fraction == 1 else np.concatenate([split.biased, split.reference])
+)
+distances, nearest = metrics.nearest(samples, data.images[seen])
+rows = [samples[:12], data.images[seen][nearest[:12]]]
+figure = plots.image_grid(np.concatenate(rows), 12, ["sample", "nearest"])
+record.figure(figure, "nearest")
+display(figure)
+figure = plots.image_grid(samples[12 : 12 + 80], 16)
+record.figure(figure, "samples")
+display(figure)
+
+# %% [markdown]
+# ## Measures
+#
+# A classifier of the groups, trained on the full and balanced data, names the group of every sample, and its
+# features carry a Frechet distance. That distance is *not* Inception's FID and must not be read beside it.
+
+# %% tags=["nbval-ignore-output"]
+measured = {
+    "method": chosen.label,
+    "setting": split.setting,
+    "reference_fraction": observed.reference_fraction,
+    "n_samples": n_samples,
+    "parameters": {"denoiser": parameters_of(denoiser)},
+    "heldout_ratio_loss": fitted.heldout_loss if fitted else None,
+    "final_loss": reports[-1].loss if reports else None,
+    "nearest_training_image": float(distances.mean()),
+}
+if has_groups:
+    weights, group_of, accuracy = classifier.fit_once(data, runs.PROJECT / "checkpoints")
+    found = classifier.predict(group_of, samples)
+    target = np.full(len(data.group_names), 1 / len(data.group_names))
+    drawn, sets = metrics.shares(found, len(target)), split.counts(data.groups, len(target))
+    measured |= {
+        "classifier_accuracy": accuracy,
+        "group_names": list(data.group_names),
+        "group_shares": drawn.tolist(),
+        "group_intervals": metrics.share_intervals(found, len(target)).tolist(),
+        "total_variation": metrics.total_variation(drawn, target),
+        "fairness_discrepancy": metrics.fairness_discrepancy(drawn, target),
+        "biased_total_variation": metrics.total_variation(sets["biased"] / sets["biased"].sum(), target),
+        **metrics.classifier_distances(samples, data.images, weights),
+    }
+    record.hashes["classifier"] = runs.sha256(weights)
+    print(f"classifier: accuracy {accuracy:.3f} on held-out images")
+for name in ("total_variation", "classifier_frechet", "precision", "recall", "nearest_training_image"):
+    if name in measured:
+        print(f"{name:24s} {measured[name]:.3f}")
+
+# %%
+if has_groups:
+    figure = plots.group_shares(
+        {
+            "biased set": sets["biased"] / sets["biased"].sum(),
+            "reference set": sets["reference"] / sets["reference"].sum(),
+            f"samples of {chosen.label}": drawn,
+        },
+        data.group_names,
+        {f"samples of {chosen.label}": measured["group_intervals"]},
+    )
+    record.figure(figure, "group_shares")
+    display(figure)
+    print(f"total variation of the biased set from equal shares: {measured['biased_total_variation']:.3f}")
+
+# %% [markdown]
+# ## The record
+
+# %%
+weights_path = training.save_weights(denoiser, record.folder / "denoiser.safetensors")
+record.hashes["denoiser"] = runs.sha256(weights_path)
+np.save(record.folder / "samples.npy", samples)
+history = pd.DataFrame({"step": [r.step for r in reports], "loss": [r.loss for r in reports]})
+history.to_csv(record.folder / "training.csv", index=False)
+record.finish(measured, device=str(training.device()))
+checkpoint.unlink(missing_ok=True)  # a repetition trains again
+print(f"recorded: {run}")

@@ -1,0 +1,136 @@
+# ---
+# jupyter:
+#   jupytext:
+#     notebook_metadata_filter: kernelspec,jupytext,-jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 5. All methods side by side
+#
+# **Question.** Which method comes nearest to the unbiased data, and at what price?
+#
+# This notebook trains nothing. It reads the records of notebook 04 under `results/` and draws them; whatever is
+# missing is named together with the command that makes it.
+#
+# | reads | writes | takes |
+# |---|---|---|
+# | `results/04_train/*/` | `results/05_figures/<run>/` | seconds |
+
+# %%
+import pandas as pd
+from IPython.display import display
+
+from tiwlib import metrics, objectives, plots, runs
+
+# %% tags=["parameters"]
+run = "default"  # name of the record under results/05_figures/
+setting = "digits-lt"  # whose runs are compared
+methods = ["dsm_ref", "dsm_obs", "iw_dsm", "tiw_dsm", "w_only", "c_only"]  # which of them
+
+# %%
+params = runs.parameters("05_figures", globals())
+labels = {name: objectives.method(name).label for name in methods}
+record = runs.start("05_figures", run, params)
+
+# %% [markdown]
+# ## The runs
+
+# %%
+found = [r for r in runs.finished("04_train") if r["metrics"]["setting"] == setting]
+found = [r for r in found if r["params"]["method"] in methods]
+for name in methods:
+    if name not in {r["params"]["method"] for r in found}:
+        print(
+            f"no run of {labels[name]}; make one: papermill notebooks/04_train.ipynb out.ipynb -p method {name}"
+        )
+if not found:
+    raise ValueError(
+        f"setting={setting!r}: no finished run of notebook 04 has it; `make reproduce` makes them"
+    )
+
+frame = pd.DataFrame(
+    [
+        {
+            "run": r["run"],
+            "seed": r["params"]["seed"],
+            "method": plots.run_label(r["params"]["method"], r["params"]["reference_fraction"]),
+            **{name: value for name, value in r["metrics"].items() if isinstance(value, float)},
+        }
+        for r in found
+    ]
+)
+print(f"{setting}: {frame.method.nunique()} methods")
+has_groups = "total_variation" in frame
+if has_groups:
+    print(f"the biased set is {frame.biased_total_variation.iloc[0]:.3f} from equal shares (total variation)")
+
+# %% [markdown]
+# ## Shares against quality
+#
+# *Total variation* is the distance of the samples' group shares from equal ones, 0 is fair. *Frechet distance*
+# is taken in the features of the group classifier: it is not Inception's FID. The *distance to the nearest
+# training image* tells a model that copies from one that draws: look at it before you praise a low distance.
+# A bar is the mean over seeds, every dot one run.
+#
+# DSM(obs) draws its batches from all observed images alike, the others half from the reference set. *DSM(obs),
+# half* is plain training on the same batches as theirs, and so the fair partner of W-only, whose minimiser is
+# the same.
+
+# %% tags=["nbval-ignore-output"]
+measures = {
+    "total_variation": "total variation of group shares",
+    "classifier_frechet": "Frechet distance (group classifier)",
+    "recall": "recall",
+    "nearest_training_image": "distance to the nearest training image",
+}
+measures = {name: label for name, label in measures.items() if name in frame}
+figure = plots.comparison(frame, measures)
+record.figure(figure, "comparison")
+display(figure)
+
+# %% [markdown]
+# ## Means and intervals
+#
+# Student's 95 % interval over seeds where a run was repeated; one seed has none.
+
+# %% tags=["nbval-ignore-output"]
+table = {}
+for label, part in frame.groupby("method", sort=False):
+    table[label] = {"seeds": len(part)}
+    for name in measures:
+        mean, low, high = (
+            metrics.mean_interval(part[name]) if len(part) > 1 else (part[name].item(), None, None)
+        )
+        table[label][name] = {"mean": mean, "low": low, "high": high}
+display(plots.as_table(table, measures))
+
+# %% [markdown]
+# ## Shares of the groups
+
+# %% tags=["nbval-ignore-output"]
+if has_groups:
+    first = [r for r in found if r["params"]["seed"] == frame.seed.min()]
+    shares = {
+        plots.run_label(r["params"]["method"], r["params"]["reference_fraction"]): r["metrics"][
+            "group_shares"
+        ]
+        for r in first
+    }
+    figure = plots.share_lines(shares, found[0]["metrics"]["group_names"])
+    record.figure(figure, "group_shares")
+    display(figure)
+
+# %% [markdown]
+# ## The record
+
+# %%
+record.finish({"setting": setting, "runs": sorted(frame.run), "table": table})
+print(f"recorded: {run}")

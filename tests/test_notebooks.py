@@ -1,0 +1,96 @@
+"""The notebooks as files: paired, executed in one go, small, and with something for nbval to compare."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import jupytext
+import nbformat
+import pytest
+
+from tiwlib import runs
+
+FOLDER = runs.PROJECT / "notebooks"
+NAMES = sorted(path.stem for path in FOLDER.glob("[0-9]*.py"))
+QUICK = ("02_biased_datasets", "05_figures")
+
+
+def code_cells(name):
+    return [c for c in nbformat.read(FOLDER / f"{name}.ipynb", 4).cells if c.cell_type == "code"]
+
+
+def printed(cell):
+    return "".join(
+        o.get("text", "") for o in cell.outputs if o.output_type == "stream" and o.name == "stdout"
+    )
+
+
+def compared(name):
+    """The code cells whose printed numbers nbval compares."""
+    return [
+        c
+        for c in code_cells(name)
+        if "nbval-ignore-output" not in c.metadata.get("tags", []) and re.search(r"\d\.\d+", printed(c))
+    ]
+
+
+def test_all_five_are_there():
+    assert [name[:2] for name in NAMES] == ["01", "02", "03", "04", "05"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_notebook_is_its_source(name):
+    source = jupytext.read(FOLDER / f"{name}.py")
+    notebook = nbformat.read(FOLDER / f"{name}.ipynb", 4)
+    assert [(c.cell_type, c.source, c.metadata.get("tags", [])) for c in notebook.cells] == [
+        (c.cell_type, c.source, c.metadata.get("tags", [])) for c in source.cells
+    ], f"{name}.ipynb is not made from {name}.py: run `make notebooks`"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_notebook_was_run_in_one_go_and_says_nothing_of_the_machine(name):
+    path = FOLDER / f"{name}.ipynb"
+    assert path.stat().st_size < 300_000
+    cells = code_cells(name)
+    assert [c.execution_count for c in cells] == list(range(1, len(cells) + 1))
+    for cell in cells:
+        assert all(o.output_type != "error" and o.get("name") != "stderr" for o in cell.outputs)
+    text = path.read_text()
+    assert (
+        not re.search(r"/(home|root|tmp|work|Users)/", text)
+        and "papermill" not in nbformat.read(path, 4).metadata
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_parameters_have_comments_and_something_is_compared(name):
+    declared = runs.declared(name)
+    assert declared and all(entry["help"] for entry in declared.values()), "every parameter has a comment"
+    assert compared(name)
+
+
+def nbval(path):
+    command = [sys.executable, FOLDER.parent / "tests" / "run_nbval.py", path]
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
+)
+def test_nbval_fails_where_a_stored_number_is_altered(name):
+    """The altered copy stands beside the original, for nbval runs a notebook in its own folder."""
+    notebook = nbformat.read(FOLDER / f"{name}.ipynb", 4)
+    changed = compared(name)[0]
+    cell = next(c for c in notebook.cells if c.get("id") == changed.id)
+    output = next(o for o in cell.outputs if re.search(r"\d\.\d+", o.get("text", "")))
+    output.text = re.sub(r"(\d\.)(\d)", lambda m: m[1] + str((int(m[2]) + 1) % 10), output.text, count=1)
+    path = Path(FOLDER / f"altered_{os.getpid()}_{name}.ipynb")
+    nbformat.write(notebook, path)
+    try:
+        done = nbval(path)
+    finally:
+        path.unlink()
+    assert done.returncode == 1, done.stdout[-2000:]
+    assert "1 failed" in done.stdout, done.stdout[-2000:]
