@@ -13,9 +13,14 @@ JOBS    ?= 2
 NOTEBOOKS := 01_density_ratio_2d 02_biased_datasets 03_ratio_accuracy 04_train 05_figures
 TRAIN     := $(foreach seed,$(SEEDS),$(foreach method,$(METHODS),train-$(method)-$(seed)))
 
-# One thread a notebook, JOBS notebooks at a time: the networks are small. Bars are logged every 20 seconds.
-ENV := PATH="$(CURDIR)/.venv/bin:$$PATH" OMP_NUM_THREADS=1 TQDM_MININTERVAL=20 PYTHONWARNINGS=ignore::UserWarning
-RUN  = mkdir -p build && $(ENV) papermill --log-output --no-progress-bar notebooks/$(1).ipynb build/$@.ipynb
+# One thread a notebook, JOBS notebooks at a time: the networks are small. What a notebook prints, its progress
+# bars too (every 5 seconds), goes to build/NAME.log; the end of the log is shown if it fails.
+ENV := PATH="$(CURDIR)/.venv/bin:$$PATH" OMP_NUM_THREADS=1 TQDM_MININTERVAL=5
+define RUN
+@mkdir -p build; echo "$@: running; tail -f build/$@.log"; began=$$(date +%s); \
+$(ENV) papermill --log-output --no-progress-bar notebooks/$(1).ipynb build/$@.ipynb $(2) > build/$@.log 2>&1 \
+&& echo "$@: done in $$(($$(date +%s) - began)) s" || { tail -n 25 build/$@.log; echo "$@: failed"; exit 1; }
+endef
 
 .PHONY: reproduce test notebooks figures $(TRAIN) 01 02 03 03-digits
 
@@ -28,13 +33,12 @@ reproduce: .venv/ready
 	$(call RUN,$(filter $@_%,$(NOTEBOOKS)))
 
 03-digits: .venv/ready
-	$(call RUN,03_ratio_accuracy) -f notebooks/params/03_digits.yaml
+	$(call RUN,03_ratio_accuracy,-f notebooks/params/03_digits.yaml)
 
 # train-METHOD-SEED; dsm_obs_half is plain training on half-and-half batches, the fair partner of W-only.
 METHOD    = $(word 2,$(subst -, ,$@))
 $(TRAIN): .venv/ready
-	$(call RUN,04_train) -p seed $(lastword $(subst -, ,$@)) \
-	  $(if $(filter dsm_obs_half,$(METHOD)),-p method dsm_obs -p reference_fraction 0.5,-p method $(METHOD))
+	$(call RUN,04_train,-p seed $(lastword $(subst -, ,$@)) -p method $(METHOD:_half= -p reference_fraction 0.5))
 
 figures: .venv/ready
 	$(call RUN,05_figures)
@@ -47,6 +51,7 @@ test: .venv/ready
 
 notebooks: .venv/ready
 	$(ENV) python notebooks/execute.py $(NOTEBOOKS)
+	$(ENV) python -m tiwlib.report
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

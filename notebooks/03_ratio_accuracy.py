@@ -177,8 +177,8 @@ in_plane = "score error (time average)"
 after = "total variation of shares after weighting"
 variants = {
     "decay 0.01, last": (0.01, "last"),
-    "decay 1, last": (1.0, "last"),
-    "decay 1, best": (1.0, "best"),
+    "decay 0.3, last": (0.3, "last"),
+    "decay 0.3, best": (0.3, "best"),
 }
 rows = []
 for seed in range(length_seeds):

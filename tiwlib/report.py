@@ -1,0 +1,76 @@
+"""The README's numbers: tables made from the records under results/, put between its markers.
+
+`python -m tiwlib.report` rewrites them; a test compares.
+"""
+
+import json
+import re
+
+from tiwlib.plots import in_order
+from tiwlib.runs import PROJECT, results_root
+
+README = PROJECT / "README.md"
+
+
+def metrics_of(notebook: str, run: str = "default") -> dict:
+    """metrics.json of one finished run."""
+    return json.loads((results_root() / notebook / run / "metrics.json").read_text())
+
+
+def row(*cells) -> str:
+    return "| " + " | ".join(str(cell) for cell in cells) + " |"
+
+
+def plane() -> str:
+    """Minority shares in the plane: closed form, and trained with an interval over seeds."""
+    found = metrics_of("01_density_ratio_2d")
+    lines = [row("objective", "closed form", "trained, mean and 95 % interval"), row("---", "---", "---")]
+    for label, share in found["closed_form"].items():
+        t = found["trained"].get(label)
+        trained = f"{t['mean']:.3f} ({t['low']:.3f} to {t['high']:.3f}, {t['seeds']} seeds)" if t else ""
+        lines.append(row(label, f"{share:.3f}", trained))
+    return "\n".join(lines)
+
+
+def ratio() -> str:
+    """The time-dependent ratio's integrated error as a share of the time-independent one's."""
+    share = metrics_of("03_ratio_accuracy")["error_share"]
+    return (
+        f"Integrated over diffusion time, the squared error of the time-dependent ratio is **{share['mean']:.2f}** "
+        f"of the time-independent one's (mean of {len(share['seeds'])} seeds, 95 % interval {share['low']:.2f} to "
+        f"{share['high']:.2f}; single seeds {min(share['seeds']):.2f} to {max(share['seeds']):.2f}; "
+        f"the paper: 0.391, one run)."
+    )
+
+
+def digits() -> str:
+    """All methods on the long-tailed digits."""
+    table = metrics_of("05_figures")["table"]
+    names = {
+        "total_variation": "total variation of shares ↓",
+        "classifier_frechet": "Frechet distance ↓ (digits classifier)",
+        "recall": "recall ↑",
+        "nearest_training_image": "distance to nearest training image",
+    }
+
+    def text(cell: dict) -> str:
+        return f"{cell['mean']:.3g}" + (f" ({cell['low']:.3g} to {cell['high']:.3g})" if cell["low"] is not None else "")
+
+    lines = [row("method", "seeds", *names.values()), row(*["---"] * (len(names) + 2))]
+    for label in in_order(table):
+        lines.append(row(label, table[label]["seeds"], *(text(table[label][name]) for name in names)))
+    return "\n".join(lines)
+
+
+def filled(readme: str) -> str:
+    """The README with each marked part made anew: <!-- plane --> ... <!-- end -->."""
+    for part in (plane, ratio, digits):
+        pattern = rf"(<!-- {part.__name__} -->\n).*?(\n<!-- end -->)"
+        readme, count = re.subn(pattern, lambda m, part=part: m[1] + part() + m[2], readme, flags=re.DOTALL)
+        if count != 1:
+            raise ValueError(f"README.md: has {count} parts marked <!-- {part.__name__} -->, must be one")
+    return readme
+
+
+if __name__ == "__main__":
+    README.write_text(filled(README.read_text()))
