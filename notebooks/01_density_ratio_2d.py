@@ -119,9 +119,7 @@ closed_form = {}
 for name, method in objectives.METHODS.items():
     pi = method.fraction(reference_fraction)
     denoiser = objectives.minimiser(method, EXACT_RATIO, pi)
-    x = sampling.sample(
-        denoiser, 20_000, (2,), steps=40, batch_size=20_000, dtype=torch.float64, progress=False
-    )
+    x = sample(denoiser, 20_000, steps=40, dtype=torch.float64)
     closed_form[name] = gaussians.minority_share(x)
     print(f"{method.label:9s} minority share {closed_form[name]:.3f}")
 
@@ -174,7 +172,9 @@ for label, part in trained.groupby("method", sort=False):
 shown = {
     label: f"{trained.share[(trained.method == label) & (trained.seed == 0)].item():.2f}" for label in samples
 }
-figure = plots.samples_2d({"data": P_DATA.sample(2000), **samples}, {"data": "0.50", **shown})
+figure = plots.samples_2d(
+    {"reference set": data_of(0)[1], **samples}, {"reference set": "0.50 in truth", **shown}
+)
 record.figure(figure, "samples")
 figure
 

@@ -54,7 +54,9 @@ def digits() -> str:
     }
 
     def text(cell: dict) -> str:
-        return f"{cell['mean']:.3g}" + (f" ({cell['low']:.3g} to {cell['high']:.3g})" if cell["low"] is not None else "")
+        return f"{cell['mean']:.3g}" + (
+            f" ({cell['low']:.3g} to {cell['high']:.3g})" if cell["low"] is not None else ""
+        )
 
     lines = [row("method", "seeds", *names.values()), row(*["---"] * (len(names) + 2))]
     for label in in_order(table):
