@@ -122,6 +122,7 @@ for name, method in objectives.METHODS.items():
     x = sample(denoiser, 20_000, steps=40, dtype=torch.float64)
     closed_form[name] = gaussians.minority_share(x)
     print(f"{method.label:9s} minority share {closed_form[name]:.3f}")
+print(f"Monte-Carlo error of each: {1.96 * (0.25 / 20_000) ** 0.5:.3f} (95 %)")
 
 observed_share = reference_fraction * P_DATA.weights[1] + (1 - reference_fraction) * P_BIAS.weights[1]
 for name in ("dsm_obs", "w_only"):

@@ -51,7 +51,7 @@ setting = "gaussians"  # the paper's 2-D pair, or images: a name of `python -m t
 n_biased = 10_000  # 2-D only: samples of the biased density
 n_reference = 500  # 2-D only: samples of the unbiased density
 seeds = 8  # repetitions, each with data and network of its own
-ratio_steps = 2000  # training length
+ratio_steps = 1000  # training length
 ratio_lr = 1e-3  # learning rate
 ratio_dropout = 0.0  # images only
 weight_decay = 0.3  # pull of the weights to zero, times the learning rate
@@ -168,9 +168,10 @@ if in_the_plane:
 #
 # Few reference samples are soon known by heart: the held-out loss turns up while the training loss still falls.
 # The held-out loss rests on a handful of samples too, so to stop where it is lowest ("best") is to chase noise.
-# What counts is the error of the score, or of the shares that the weights make, and a rule is chosen by its mean
-# over seeds. Here the sets are small on purpose. The default is the last step of a fixed length, with a learning
-# rate that falls to zero and a decay between the two extremes.
+# What counts is the error of the score, or, on images, how near the weights bring the shares of images that no fit
+# has seen to those of the reference set. A rule is chosen by its mean over seeds. Here the sets are small on
+# purpose. The default is the last step of a fixed length, with a learning rate that falls to zero and a decay
+# between the two extremes.
 
 # %%
 in_plane = "score error (time average)"

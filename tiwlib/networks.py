@@ -35,9 +35,12 @@ class Denoiser(nn.Module):
 
 
 class RatioNet(nn.Module):
-    """log r(x, sigma), the logit of P(reference | x, sigma): its body has one output.
+    """log r(x, sigma) = c_out F(c_in x; c_noise), the logit of P(reference | x, sigma); the body has one output.
 
-    x: (B, d) or (B, C, H, W); sigma: (B,), zero allowed. Returns (B,). The input is scaled as the denoiser's.
+    x: (B, d) or (B, C, H, W); sigma: (B,), zero allowed. Returns (B,).
+    c_out = s / sqrt(sigma^2 + s^2), where s = sigma_data sqrt(dim) is the norm of a data point: noise above it
+    hides which point it was, and log r fades as |mean_data - mean_bias| / sigma. Without c_out the network would
+    have to learn that where a training law has hardly any samples, and there a sampler starts.
     """
 
     SIGMA_FLOOR = 1e-3  # log(0) has no embedding; below this level noise is invisible
@@ -48,9 +51,11 @@ class RatioNet(nn.Module):
 
     def log_ratio(self, x: Tensor, sigma: Tensor) -> Tensor:
         """log r(x, sigma), shape (B,)."""
+        norm = self.sigma_data * x[0].numel() ** 0.5
+        c_out = norm / (sigma**2 + norm**2).sqrt()  # (B,)
         c_in = 1 / (expand(sigma, x) ** 2 + self.sigma_data**2).sqrt()
-        c_noise = sigma.clamp_min(self.SIGMA_FLOOR).log() / 4
-        return self.body(c_in * x, c_noise)[:, 0]
+        c_noise = sigma.clamp_min(self.SIGMA_FLOOR).log() / 4  # (B,)
+        return c_out * self.body(c_in * x, c_noise)[:, 0]
 
     forward = log_ratio
 

@@ -1,0 +1,56 @@
+"""Shapes, seeds and the fading of the ratio."""
+
+import pytest
+import torch
+
+from tiwlib.networks import (
+    RatioNet,
+    image_denoiser,
+    image_ratio,
+    parameters_of,
+    point_denoiser,
+    point_ratio,
+    seeded,
+)
+
+
+@pytest.mark.parametrize(("channels", "size"), [(1, 8), (1, 28), (3, 32), (3, 64)])
+def test_image_networks_keep_the_shape(channels, size):
+    x, sigma = torch.randn(2, channels, size, size), torch.tensor([0.1, 3.0])
+    assert image_denoiser(channels, size, 8)(x, sigma).shape == x.shape
+    assert image_ratio(channels, 8)(x, sigma).shape == (2,)
+
+
+def test_point_networks_keep_the_shape():
+    x, sigma = torch.randn(5, 2), torch.rand(5)
+    assert point_denoiser(2, 1.0, 16)(x, sigma).shape == (5, 2)
+    assert point_ratio(2, 1.0, 16)(x, sigma).shape == (5,)
+
+
+def test_the_seed_makes_the_weights_and_leaves_the_global_generator_alone():
+    torch.manual_seed(1)
+    expected = torch.rand(1)
+    torch.manual_seed(1)
+    one, same, other = (seeded(point_ratio, 2, 1.0, seed=s) for s in (0, 0, 1))
+    assert torch.equal(torch.rand(1), expected)
+    first = [next(n.parameters()) for n in (one, same, other)]
+    assert torch.equal(first[0], first[1]) and not torch.equal(first[0], first[2])
+
+
+def test_an_untrained_log_ratio_fades_as_the_noise_hides_the_data():
+    """At sigma = 100 times the norm of a data point, log r is 100 times smaller, whatever the body says."""
+    network = RatioNet(lambda x, c_noise: torch.ones(len(x), 1))
+    norm = 0.5 * 64**0.5
+    log_r = network(torch.randn(3, 1, 8, 8), torch.tensor([0.0, norm, 100 * norm]))
+    assert torch.allclose(log_r, torch.tensor([1.0, 0.5**0.5, 0.01]), rtol=1e-4)
+
+
+def test_the_denoiser_hears_the_noise_level():
+    network = seeded(point_denoiser, 2, 1.0, 16, seed=0)
+    x = torch.ones(2, 2)
+    body = network.body(x, torch.tensor([-1.0, 1.0]))
+    assert not torch.allclose(body[0], body[1])
+
+
+def test_parameters_are_counted():
+    assert parameters_of(torch.nn.Linear(3, 4)) == 16
