@@ -33,7 +33,7 @@ reproduce: .venv/ready
 	$(call RUN,$(filter $@_%,$(NOTEBOOKS)))
 
 03-digits: .venv/ready
-	$(call RUN,03_ratio_accuracy,-f notebooks/params/03_digits.yaml)
+	$(call RUN,03_ratio_accuracy,-f notebooks/params/03_images.yaml)
 
 # train-METHOD-SEED; dsm_obs_half is plain training on half-and-half batches, the fair partner of W-only.
 METHOD    = $(word 2,$(subst -, ,$@))

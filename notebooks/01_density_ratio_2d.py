@@ -60,6 +60,8 @@ n_samples = 2000  # samples of each trained model
 params = runs.parameters("01_density_ratio_2d", globals())
 record = runs.start("01_density_ratio_2d", run, params)
 chosen = {name: objectives.method(name) for name in methods}
+if seeds < 2:
+    raise ValueError(f"seeds={seeds}: must be at least 2, for an interval")
 torch.set_num_threads(1)  # networks this small lose time to a second thread
 law = LogNormal.for_data(gaussians.SIGMA_DATA)  # EDM's law of sigma, for data of this scale
 
@@ -92,12 +94,7 @@ def fit_ratio(biased, reference, law, seed):
     return ratio.fit(network, biased, reference, law, steps=ratio_steps, seed=seed)
 
 
-def data_of(seed):
-    generator = torch.Generator().manual_seed(seed)
-    return P_BIAS.sample(n_biased, generator), P_DATA.sample(n_reference, generator)
-
-
-learned = fit_ratio(*data_of(0), law, seed=0)
+learned = fit_ratio(*gaussians.draw_pair(n_biased, n_reference, seed=0), law, seed=0)
 figure = plots.scores_and_ratio(EXACT_RATIO, learned)
 record.figure(figure, "scores_and_ratio")
 figure
@@ -138,12 +135,19 @@ for name in ("dsm_ref", "iw_dsm", "tiw_dsm", "c_only"):
 # standard deviation of $\sqrt{0.25 / n_{\rm ref}}$, and no ratio knows more than its data.
 
 # %%
-rows, samples = [], {}
+rows, samples, learned_shares = [], {}, []
 for seed in range(seeds):
-    biased, reference = data_of(seed)
+    biased, reference = gaussians.draw_pair(n_biased, n_reference, seed)
     laws = {"time_dependent": law, "time_independent": Clean()}
     wanted = {method.ratio for method in chosen.values() if method.ratio}
     ratios = {kind: fit_ratio(biased, reference, laws[kind], seed) for kind in sorted(wanted)}
+    tiw = objectives.minimiser(
+        objectives.METHODS["tiw_dsm"],
+        EXACT_RATIO,
+        reference_fraction,
+        ratios.get("time_dependent", EXACT_RATIO),
+    )
+    learned_shares.append(gaussians.minority_share(sample(tiw, n_samples, seed=seed)))
     for name, method in chosen.items():
         denoiser = seeded(point_denoiser, 2, gaussians.SIGMA_DATA, seed=seed)
         observed = training.Observed(biased, reference, method.fraction(reference_fraction))
@@ -168,13 +172,16 @@ for label, part in trained.groupby("method", sort=False):
     mean, low, high = metrics.mean_interval(part.share)
     summary[label] = {"mean": mean, "low": low, "high": high, "seeds": seeds}
     print(f"{label:9s} minority share {mean:.3f}, 95 % interval {low:.3f} to {high:.3f} over {seeds} seeds")
+mean, low, high = metrics.mean_interval(learned_shares)
+print(f"closed-form minimiser of TIW-DSM with the learned ratio: {mean:.3f}, {low:.3f} to {high:.3f}")
 
 # %%
 shown = {
     label: f"{trained.share[(trained.method == label) & (trained.seed == 0)].item():.2f}" for label in samples
 }
 figure = plots.samples_2d(
-    {"reference set": data_of(0)[1], **samples}, {"reference set": "0.50 in truth", **shown}
+    {"reference set": gaussians.draw_pair(n_biased, n_reference, 0)[1], **samples},
+    {"reference set": "0.50 in truth", **shown},
 )
 record.figure(figure, "samples")
 figure
@@ -190,6 +197,7 @@ record.finish(
         "closed_form": {objectives.METHODS[name].label: share for name, share in closed_form.items()},
         "trained": summary,
         "shares": rows,
+        "learned_ratio": {"mean": mean, "low": low, "high": high, "shares": learned_shares},
         "reference_share_std": (0.25 / n_reference) ** 0.5,
     }
 )

@@ -38,7 +38,7 @@
 import numpy as np
 from IPython.display import display
 
-from tiwlib import bias, manifest, plots, plots_data, runs, settings
+from tiwlib import bias, manifest, plots, runs, settings
 
 # %% tags=["parameters"]
 run = "default"  # name of the record under results/02_biased_datasets/
@@ -119,7 +119,7 @@ if has_groups:
         "counts": {name: numbers.tolist() for name, numbers in counts.items()},
         "total_variation": distance,
     }
-    figure = plots_data.shares_of_sets(group_shares, data.group_names)
+    figure = plots.shares_of_sets(group_shares, data.group_names)
     record.figure(figure, "group_shares")
     display(figure)
 else:
@@ -148,7 +148,7 @@ if drawn:
         references[f"{share:.0%}"] = larger.counts(data.groups, groups)["reference"]
         print(f"{share:4.0%}: {len(before):6,} reference images, sha256 {larger.sha256[:16]}")
     metrics["nested"] = {label: int(numbers.sum()) for label, numbers in references.items()}
-    figure = plots_data.use_of_groups(counts["full data"], counts["biased"], references, data.group_names)
+    figure = plots.use_of_groups(counts["full data"], counts["biased"], references, data.group_names)
     record.figure(figure, "nested_references")
     display(figure)
 

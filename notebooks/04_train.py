@@ -70,7 +70,9 @@ chosen = objectives.method(method)
 made = bias.from_parameters(params, runs.PROJECT)
 data, split = made.data, made.split
 pi = chosen.fraction(reference_fraction)
-run = run or "-".join([split.setting, method, *([f"pi{pi:g}"] if reference_fraction else []), f"seed{seed}"])
+run = run or "-".join(
+    [split.setting, method, *([f"pi{pi:g}"] if reference_fraction is not None else []), f"seed{seed}"]
+)
 record = runs.start("04_train", run, params)
 record.hashes |= {"split": split.sha256, "images": data.sha256}
 biased_set, reference_set = Subset(data.images, split.biased), Subset(data.images, split.reference)
@@ -93,15 +95,17 @@ if chosen.ratio:
     options = {"steps": ratio_steps, "lr": ratio_lr, "batch_size": 128, "seed": seed}
     key = {
         "split": split.sha256,
+        "images": data.sha256,
         "kind": chosen.ratio,
         "dropout": ratio_dropout,
         "code": ratio.code(),
         **options,
     }
-    path = runs.PROJECT / "checkpoints" / f"ratio-{runs.digest(key)[:16]}.safetensors"
+    path = runs.checkpoints() / f"ratio-{runs.digest(key)[:16]}.safetensors"
     network = seeded(image_ratio, channels, dropout=ratio_dropout, seed=seed)
     noise_law = law if chosen.ratio == "time_dependent" else Clean()
-    fitted = ratio.fit_once(path, network, biased_set, reference_set, noise_law, **options)
+    device = training.device()
+    fitted = ratio.fit_once(path, network, biased_set, reference_set, noise_law, **options, device=device)
     record.hashes["ratio"] = runs.sha256(path)
     figure = plots.fit_history({chosen.ratio: fitted.history}, {chosen.ratio: fitted.step})
     record.figure(figure, "ratio_fit")
@@ -114,12 +118,10 @@ if chosen.ratio:
 denoiser = seeded(image_denoiser, channels, side, width, seed=seed)
 observed = training.Observed(biased_set, reference_set, pi)
 schedule = training.Schedule(steps, batch_size, lr, ema_half_life=max(1, steps / 14), flip=flip)
-checkpoint = runs.PROJECT / "checkpoints" / "04_train" / f"{run}.pt"
-reports = list(
-    training.train(
-        denoiser, chosen, observed, law, schedule, ratio=fitted, alpha=alpha, seed=seed, checkpoint=checkpoint
-    )
-)
+checkpoint = runs.checkpoints() / "04_train" / f"{run}.pt"
+options = {"ratio": fitted, "alpha": alpha, "seed": seed, "checkpoint": checkpoint}
+options["identity"] = {**record.hashes, "width": width}  # a state of other images or another ratio is refused
+reports = list(training.train(denoiser, chosen, observed, law, schedule, **options))
 figure = plots.training_loss([r.step for r in reports], [r.loss for r in reports], chosen.label)
 record.figure(figure, "training_loss")
 display(figure)
@@ -139,7 +141,7 @@ seen = (
     split.reference if observed.reference_fraction == 1 else np.concatenate([split.biased, split.reference])
 )
 distances, nearest = metrics.nearest(samples, data.images[seen])
-rows = [samples[:12], data.images[seen][nearest[:12]]]
+rows = [samples[:12], data.images[seen[nearest[:12]]]]
 figure = plots.image_grid(np.concatenate(rows), 12, ["sample", "nearest"])
 record.figure(figure, "nearest")
 display(figure)
@@ -150,8 +152,9 @@ display(figure)
 # %% [markdown]
 # ## Measures
 #
-# A classifier of the groups, trained on the full and balanced data, names the group of every sample, and its
-# features carry a Frechet distance. That distance is *not* Inception's FID and must not be read beside it.
+# A classifier of the groups, trained on all of the data, names the group of every sample, and its features carry
+# a Frechet distance to the largest part of the data that has the reference set's shares. That distance is *not*
+# Inception's FID and must not be read beside it.
 
 # %% tags=["nbval-ignore-output"]
 measured = {
@@ -165,19 +168,22 @@ measured = {
     "nearest_training_image": float(distances.mean()),
 }
 if has_groups:
-    weights, group_of, accuracy = classifier.fit_once(data, runs.PROJECT / "checkpoints")
+    weights, group_of, accuracy = classifier.fit_once(data, runs.checkpoints())
     found = classifier.predict(group_of, samples)
-    target = np.full(len(data.group_names), 1 / len(data.group_names))
-    drawn, sets = metrics.shares(found, len(target)), split.counts(data.groups, len(target))
+    sets = split.counts(data.groups, len(data.group_names))
+    target = sets["reference"] / sets["reference"].sum()
+    drawn = metrics.shares(found, len(target))
+    real = data.images[metrics.balanced(data.groups, target)]
     measured |= {
         "classifier_accuracy": accuracy,
+        "n_real": len(real),
         "group_names": list(data.group_names),
         "group_shares": drawn.tolist(),
         "group_intervals": metrics.share_intervals(found, len(target)).tolist(),
         "total_variation": metrics.total_variation(drawn, target),
         "fairness_discrepancy": metrics.fairness_discrepancy(drawn, target),
         "biased_total_variation": metrics.total_variation(sets["biased"] / sets["biased"].sum(), target),
-        **metrics.classifier_distances(samples, data.images, weights),
+        **metrics.classifier_distances(samples, real, weights),
     }
     record.hashes["classifier"] = runs.sha256(weights)
     print(f"classifier: accuracy {accuracy:.3f} on held-out images")
@@ -190,7 +196,7 @@ if has_groups:
     figure = plots.group_shares(
         {
             "biased set": sets["biased"] / sets["biased"].sum(),
-            "reference set": sets["reference"] / sets["reference"].sum(),
+            "reference set": target,
             f"samples of {chosen.label}": drawn,
         },
         data.group_names,
@@ -198,7 +204,8 @@ if has_groups:
     )
     record.figure(figure, "group_shares")
     display(figure)
-    print(f"total variation of the biased set from equal shares: {measured['biased_total_variation']:.3f}")
+    variation = measured["biased_total_variation"]
+    print(f"total variation of the biased set from the reference set: {variation:.3f}")
 
 # %% [markdown]
 # ## The record

@@ -56,6 +56,18 @@ if not found:
         f"setting={setting!r}: no finished run of notebook 04 has it; `make reproduce` makes them"
     )
 
+# What is averaged must differ in nothing but the seed, and what is compared in nothing but the method.
+for r in found:
+    differing = [
+        name
+        for name in r["params"]
+        if name not in ("run", "method", "seed", "reference_fraction")
+        and r["params"][name] != found[0]["params"][name]
+    ]
+    if differing or r["provenance"]["hashes"]["images"] != found[0]["provenance"]["hashes"]["images"]:
+        what = ", ".join(differing) or "their images"
+        raise ValueError(f"runs {found[0]['run']} and {r['run']} differ in {what}: move one folder elsewhere")
+
 frame = pd.DataFrame(
     [
         {
@@ -70,7 +82,9 @@ frame = pd.DataFrame(
 print(f"{setting}: {frame.method.nunique()} methods")
 has_groups = "total_variation" in frame
 if has_groups:
-    print(f"the biased set is {frame.biased_total_variation.iloc[0]:.3f} from equal shares (total variation)")
+    print(
+        f"total variation of the biased set from the reference set: {frame.biased_total_variation.iloc[0]:.3f}"
+    )
 
 # %% [markdown]
 # ## Shares against quality

@@ -33,6 +33,39 @@ def test_the_exact_ratio_has_no_error_and_a_scaled_one_a_known_error():
     assert (metrics.ratio_errors(Scaled(0.1), EXACT_RATIO, n=100, times=5)["score"] < 1e-9).all()
 
 
+@pytest.mark.parametrize("i", [0, 3])
+def test_the_error_of_one_against_quadrature(i):
+    """E (1 - r)^2 and E sigma^2 ||grad log r||^2 under p_bias^sigma at VP times t = (i + 1/2) / 5."""
+
+    class One:
+        def log_ratio(self, x, sigma):
+            return 0 * x.sum(1)
+
+    errors = metrics.ratio_errors(One(), EXACT_RATIO, n=40_000, times=5)
+    level = float(np.sqrt(np.exp(9.95 * ((i + 0.5) / 5) ** 2 + 0.1 * (i + 0.5) / 5) - 1))
+    assert errors["t"][i] == pytest.approx((i + 0.5) / 5) and errors["sigma"][i] == pytest.approx(
+        level, rel=1e-5
+    )
+    reach = 2 + 6 * (1 + level**2) ** 0.5
+    axis = torch.linspace(-reach, reach, 301, dtype=torch.float64)
+    x = torch.cartesian_prod(axis, axis)
+    sigma = torch.full((len(x),), level, dtype=torch.float64)
+    p = P_BIAS.log_prob(x, sigma).exp() * (axis[1] - axis[0]) ** 2
+    ratio = (p * (EXACT_RATIO.log_ratio(x, sigma).exp() - 1) ** 2).sum()
+    score = (p * level**2 * EXACT_RATIO.grad_log_ratio(x, sigma).square().sum(1)).sum()
+    assert errors["ratio"][i] == pytest.approx(ratio.item(), rel=0.05)  # 40,000 samples
+    assert errors["score"][i] == pytest.approx(
+        score.item(), rel=0.15
+    )  # rare points between the modes carry it
+
+
+def test_a_balanced_subset_has_the_target_shares():
+    groups = np.array([0] * 50 + [1] * 20 + [2] * 30)
+    chosen = metrics.balanced(groups, np.array([0.5, 0.25, 0.25]))
+    assert np.bincount(groups[chosen]).tolist() == [40, 20, 20]
+    assert np.bincount(groups[metrics.balanced(groups, np.array([0.5, 0.5, 0.0]))]).tolist() == [20, 20]
+
+
 def test_t_interval_against_the_textbook():
     mean, low, high = metrics.mean_interval([1.0, 2.0, 3.0, 4.0])
     half = 3.182446 * (5 / 3) ** 0.5 / 2  # t(0.975, 3) s / sqrt(n)

@@ -52,5 +52,17 @@ def test_the_denoiser_hears_the_noise_level():
     assert not torch.allclose(body[0], body[1])
 
 
+@pytest.mark.parametrize("network", [image_denoiser(1, 8, 8), image_ratio(1, 8)])
+def test_image_networks_hear_the_noise_level(network):
+    x = torch.ones(2, 1, 8, 8)
+    body = network.eval().body(x, torch.tensor([-1.0, 1.0]))
+    assert not torch.allclose(body[0], body[1], rtol=1e-3)
+
+
+def test_a_size_that_cannot_be_halved_is_refused():
+    with pytest.raises(ValueError, match="size=50: must be a multiple of 4"):
+        image_denoiser(3, 50)
+
+
 def test_parameters_are_counted():
     assert parameters_of(torch.nn.Linear(3, 4)) == 16

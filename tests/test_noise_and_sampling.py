@@ -102,9 +102,7 @@ def test_samples_of_the_closed_form_optimum_have_the_right_share(name):
     method = objectives.METHODS[name]
     pi = method.fraction(0.5)
     denoiser = objectives.minimiser(method, EXACT_RATIO, pi)
-    x = sampling.sample(
-        denoiser, 20_000, (2,), steps=40, batch_size=20_000, dtype=torch.float64, progress=False
-    )
+    x = sampling.sample(denoiser, 20_000, (2,), steps=40, batch_size=20_000, dtype=torch.float64)
     expected = 0.35 if name in ("dsm_obs", "w_only") else 0.5
     assert abs(minority_share(x) - expected) < 4 * (0.25 / 20_000) ** 0.5 + 0.003
 

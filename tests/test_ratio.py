@@ -12,20 +12,6 @@ from tiwlib.noise import Clean, LogNormal
 LAW = LogNormal.for_data(SIGMA_DATA)
 
 
-class Counting:
-    """A data set that remembers which of its samples were drawn."""
-
-    def __init__(self, x):
-        self.x, self.drawn = x, set()
-
-    def __len__(self):
-        return len(self.x)
-
-    def __getitem__(self, i):
-        self.drawn |= set(i.tolist())
-        return self.x[i]
-
-
 def small(n_biased=400, n_reference=200, seed=0):
     generator = torch.Generator().manual_seed(seed)
     return P_BIAS.sample(n_biased, generator), P_DATA.sample(n_reference, generator)
@@ -52,7 +38,7 @@ def test_swapping_the_sets_inverts_the_ratio():
 
 
 def test_held_out_samples_never_enter_training(monkeypatch):
-    biased, reference = (Counting(x) for x in small(50, 20))
+    biased, reference = small(50, 20)
     calls = []
     original = ratio.noisy_batch
     monkeypatch.setattr(ratio, "noisy_batch", lambda *a: (calls.append(a[2]), original(*a))[1])
@@ -124,11 +110,20 @@ def test_calibration_of_a_calibrated_and_of_an_overconfident_ratio():
         ({"stop": "first"}, "stop='first': must be 'best' or 'last'"),
         ({"holdout": 0.0}, "holdout=0.0"),
         ({"holdout": 1.0}, "holdout=1.0"),
+        ({"steps": 0}, "steps=0"),
+        ({"batch_size": 1}, "batch_size=1"),
     ],
 )
 def test_wrong_options_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         fit(*small(), **change)
+
+
+def test_a_ratio_that_diverges_is_refused_at_its_step():
+    biased, reference = small()
+    biased[3] = float("nan")
+    with pytest.raises(FloatingPointError, match="the ratio's held-out loss is nan at step"):
+        fit(biased, reference)
 
 
 def test_an_empty_set_is_refused():

@@ -1,5 +1,6 @@
 """A small classifier of groups: it names the group of a sample, and its features carry the Frechet distance."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +83,7 @@ def fit_once(data: ImageData, folder: Path, *, seed: int = 0) -> tuple[Path, Cla
     if not path.exists():
         classifier, accuracy = fit(data, seed=seed)
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
+        partial = path.with_suffix(f".{os.getpid()}.partial")
         sizes = {"channels": data.images.shape[1], "n_groups": len(data.group_names), "accuracy": accuracy}
         save_file(classifier.state_dict(), partial, {name: repr(value) for name, value in sizes.items()})
         partial.replace(path)

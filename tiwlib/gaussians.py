@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -92,6 +93,15 @@ P_BIAS = GaussianMixture((0.8, 0.2), MODES)
 P_DATA = GaussianMixture((0.5, 0.5), MODES)
 EXACT_RATIO = ExactRatio(P_DATA, P_BIAS)
 SIGMA_DATA = 5**0.5  # standard deviation of a coordinate of P_DATA: sqrt(1 + 2^2)
+
+
+def draw_pair(n_biased: int, n_reference: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Samples of P_BIAS (n_biased, 2) and P_DATA (n_reference, 2) of one repetition.
+
+    Their stream shares nothing with networks or noise that are seeded by the same number.
+    """
+    generator = torch.Generator().manual_seed(int(np.random.SeedSequence([seed, 2024]).generate_state(1)[0]))
+    return P_BIAS.sample(n_biased, generator), P_DATA.sample(n_reference, generator)
 
 
 def minority_share(x: Tensor) -> float:

@@ -21,8 +21,11 @@ from tiwlib.ratio import weight_and_correction
 # ---------------------------------------------------------------- a ratio against the exact one
 
 
+EVALUATION_SEED = 9_302_403  # of the points a ratio is judged on: no repetition draws its data from it
+
+
 def ratio_errors(
-    ratio, exact: ExactRatio, *, n: int = 4000, times: int = 50, seed: int = 0
+    ratio, exact: ExactRatio, *, n: int = 4000, times: int = 50, seed: int = EVALUATION_SEED
 ) -> dict[str, np.ndarray]:
     """Mean squared errors of r and of sigma grad log r under p_bias^sigma, along VP time.
 
@@ -43,7 +46,7 @@ def ratio_errors(
     return {name: np.asarray(values) for name, values in rows.items()}
 
 
-def clean_ratio_error(ratio, exact: ExactRatio, *, n: int = 4000, seed: int = 0) -> float:
+def clean_ratio_error(ratio, exact: ExactRatio, *, n: int = 4000, seed: int = EVALUATION_SEED) -> float:
     """E (r_hat - r)^2 of clean samples of p_bias: what importance weighting lives with at every t."""
     x0 = exact.p_bias.sample(n, torch.Generator().manual_seed(seed))
     sigma = torch.zeros(n)
@@ -90,8 +93,8 @@ def variation_after_weighting(ratio, made: Biased) -> float:
     unused, sizes = _unused(made)
     groups = made.data.groups[unused]
     counts = made.split.counts(made.data.groups, len(sizes))
-    x0 = batch(made.data.images, unused)
-    r = ratio.log_ratio(x0, torch.zeros(len(x0))).exp().numpy()
+    chunks = (batch(made.data.images, part) for part in np.array_split(unused, -(-len(unused) // 1024)))
+    r = torch.cat([ratio.log_ratio(x0, torch.zeros(len(x0))).exp() for x0 in chunks]).numpy()
     weights = r * (counts["biased"] / sizes)[groups]
     made_shares = np.bincount(groups, weights, minlength=len(sizes)) / weights.sum()
     return total_variation(made_shares, counts["reference"] / counts["reference"].sum())
@@ -212,13 +215,33 @@ def classifier_distances(samples: np.ndarray, real: np.ndarray, weights: Path) -
     }
 
 
-def nearest(images: np.ndarray, training: np.ndarray, chunk: int = 256) -> tuple[np.ndarray, np.ndarray]:
+def balanced(groups: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Indices of the largest subset whose group shares are `target` (G,): what samples are compared with.
+
+    groups: int (N,), sorted or not; the first images of each group are taken. A group of share 0 is left out.
+    """
+    sizes = np.bincount(groups, minlength=len(target))
+    total = (sizes[target > 0] / target[target > 0]).min()
+    take = np.floor(total * target + 1e-9).astype(int)
+    return np.sort(np.concatenate([np.flatnonzero(groups == g)[:n] for g, n in enumerate(take)]))
+
+
+def nearest(images: np.ndarray, training: np.ndarray, chunk: int = 512) -> tuple[np.ndarray, np.ndarray]:
     """Each image's nearest training image: distances (N,), root mean square over pixels in [-1, 1], and indices.
 
-    images, training: uint8 (N, C, H, W) and (M, C, H, W).
+    images, training: uint8 (N, C, H, W) and (M, C, H, W); training may be a memory map, it is read in chunks.
     """
     x = torch.from_numpy(images).flatten(1).float() / 127.5 - 1  # (N, pixels)
-    y = torch.from_numpy(training).flatten(1).float() / 127.5 - 1
-    found = [torch.cdist(part, y).min(1) for part in x.split(chunk)]
-    distances = torch.cat([f.values for f in found]) / x.shape[1] ** 0.5
-    return distances.numpy(), torch.cat([f.indices for f in found]).numpy()
+    best, index = torch.full((len(x),), torch.inf), torch.zeros(len(x), dtype=torch.long)
+    for start in range(0, len(training), chunk):
+        y = torch.from_numpy(training[start : start + chunk]).flatten(1).float() / 127.5 - 1
+        distance, at = torch.cdist(x, y).min(1)
+        index = torch.where(distance < best, at + start, index)
+        best = torch.minimum(best, distance)
+    return (best / x.shape[1] ** 0.5).numpy(), index.numpy()
+
+
+def as_text(cell: dict[str, float | None]) -> str:
+    """A mean with its interval: "0.52 (0.48 to 0.56)", without brackets where there was one run."""
+    interval = "" if cell["low"] is None else f" ({cell['low']:.3g} to {cell['high']:.3g})"
+    return f"{cell['mean']:.3g}{interval}"

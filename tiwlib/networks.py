@@ -136,8 +136,15 @@ def point_ratio(d: int, sigma_data: float, width: int = 64) -> RatioNet:
 
 
 def image_denoiser(channels: int, size: int, width: int = 32, dropout: float = 0.0) -> Denoiser:
-    """For images (channels, size, size): levels halve down to 8 pixels at most, attention on the smallest."""
+    """For images (channels, size, size): halved until less than 16 pixels wide, once at least; attention there.
+
+    A size that cannot be halved so often is a ValueError.
+    """
     levels = max(2, int(math.log2(size / 8)) + 1)
+    if size % 2 ** (levels - 1):
+        raise ValueError(
+            f"size={size}: must be a multiple of {2 ** (levels - 1)}, the network halves it so often"
+        )
     return Denoiser(
         UNet(
             sample_size=size,

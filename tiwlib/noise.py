@@ -37,17 +37,6 @@ class LogNormal:
 
 
 @dataclass(frozen=True)
-class VP:
-    """The paper's clock: t uniform on [t_min, 1], read as sigma(t)."""
-
-    t_min: float = 1e-3
-
-    def sample(self, n: int, device="cpu") -> Tensor:
-        """n levels from torch's global generator, shape (n,)."""
-        return vp_sigma(self.t_min + (1 - self.t_min) * torch.rand(n, device=device))
-
-
-@dataclass(frozen=True)
 class Clean:
     """No noise at all: what the time-independent ratio is trained on."""
 

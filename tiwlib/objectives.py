@@ -75,6 +75,10 @@ class Method:
     def loss(self, denoiser, x0, sigma, noise, ratio=None, reference_fraction=0.5, alpha=1) -> Tensor:
         """The per-sample loss, shape (B,), which is checked."""
         if self.ratio is None:
+            if alpha != 1:
+                raise ValueError(
+                    f"alpha={alpha}: {self.label} has no weight to take to a power; it must be 1"
+                )
             loss = dsm(denoiser, x0, sigma, noise)
         else:
             function = {"iw_dsm": iw_dsm, "tiw_dsm": tiw_dsm}[self.objective]
@@ -107,8 +111,12 @@ def minimiser(method: Method, exact: ExactRatio, reference_fraction: float, rati
 
     exact: the pair of mixtures. ratio: what the correction is taken from, the exact ratio by default. Plain and
     weight-only losses are least at E[x0 | x] of the batch density; the correction adds sigma^2 alpha grad log w;
-    importance weights of clean samples, which are exact here, make the batch p_data.
+    importance weights of clean samples, which are exact here, make the batch p_data (known for alpha = 1 only).
     """
+    if method.objective == "iw_dsm" and (alpha != 1 or ratio):
+        raise ValueError(
+            f"alpha={alpha}, ratio={ratio}: IW-DSM's minimiser is known for the exact ratio, alpha 1"
+        )
     batch = exact.p_bias.mix(exact.p_data, reference_fraction)
     if method.objective == "iw_dsm":
         return exact.p_data.denoised

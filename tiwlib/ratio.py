@@ -114,7 +114,7 @@ def fit(
     heldout_draws: int = 4096,
     device="cpu",
 ) -> FittedRatio:
-    """Fit a time-dependent ratio (law: LogNormal, VP) or the time-independent one (law: Clean).
+    """Fit a time-dependent ratio (law: LogNormal) or the time-independent one (law: Clean).
 
     biased, reference: datasets of samples, indexable by an index tensor, (N, ...) each. A share `holdout` of
     both never enters training; its loss is taken `evaluations` times, always on the same noise. The learning
@@ -123,6 +123,8 @@ def fit(
     """
     if stop not in ("best", "last"):
         raise ValueError(f"stop={stop!r}: must be 'best' or 'last'")
+    if steps < 1 or batch_size < 2:
+        raise ValueError(f"steps={steps}, batch_size={batch_size}: must be at least 1 and 2")
     if len(reference) == 0 or len(biased) == 0:
         raise ValueError(f"{len(biased)} biased and {len(reference)} reference samples: both sets need some")
     rng = np.random.default_rng(seed)
@@ -138,6 +140,8 @@ def fit(
         for step in bar:
             if step in evaluate_at:
                 loss = heldout_loss(network, *heldout)
+                if not math.isfinite(loss):
+                    raise FloatingPointError(f"the ratio's held-out loss is {loss} at step {step}")
                 rows.append((step, torch.stack(losses).mean().item() if losses else math.nan, loss))
                 bar.set_postfix(heldout=f"{loss:.4f}")
                 if stop == "last" or loss < lowest:

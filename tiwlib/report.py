@@ -6,6 +6,7 @@
 import json
 import re
 
+from tiwlib.metrics import as_text
 from tiwlib.plots import in_order
 from tiwlib.runs import PROJECT, results_root
 
@@ -52,15 +53,9 @@ def digits() -> str:
         "recall": "recall ↑",
         "nearest_training_image": "distance to nearest training image",
     }
-
-    def text(cell: dict) -> str:
-        return f"{cell['mean']:.3g}" + (
-            f" ({cell['low']:.3g} to {cell['high']:.3g})" if cell["low"] is not None else ""
-        )
-
     lines = [row("method", "seeds", *names.values()), row(*["---"] * (len(names) + 2))]
     for label in in_order(table):
-        lines.append(row(label, table[label]["seeds"], *(text(table[label][name]) for name in names)))
+        lines.append(row(label, table[label]["seeds"], *(as_text(table[label][name]) for name in names)))
     return "\n".join(lines)
 
 

@@ -10,9 +10,10 @@ import hashlib
 import json
 import os
 import platform
+import shutil
 import subprocess
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -28,9 +29,9 @@ def results_root() -> Path:
     return Path(os.environ.get("TIWLIB_RESULTS", PROJECT / "results"))
 
 
-def project_path(path: str) -> Path:
-    """`path` as it stands if absolute, else below the project: notebooks run from several folders."""
-    return PROJECT / path
+def checkpoints() -> Path:
+    """Where what can be made again is kept: states of training, ratios, classifiers. Or $TIWLIB_CHECKPOINTS."""
+    return Path(os.environ.get("TIWLIB_CHECKPOINTS", PROJECT / "checkpoints"))
 
 
 def declared(notebook: str) -> dict[str, dict]:
@@ -87,15 +88,17 @@ def digest(content) -> str:
 
 
 def git_state() -> dict:
-    """The commit that the code stands at, and whether files git knows differ from it; None outside git."""
+    """The commit, and whether the library or a notebook's source differs from it; None where git does not know."""
 
     def git(*arguments: str) -> str | None:
-        done = subprocess.run(["git", "-C", PROJECT, *arguments], capture_output=True, text=True)
+        try:
+            done = subprocess.run(["git", "-C", PROJECT, *arguments], capture_output=True, text=True)
+        except OSError:  # no git on this machine
+            return None
         return done.stdout.strip() if done.returncode == 0 else None
 
-    # A run writes results and notebooks itself; what makes its numbers is the rest.
-    changed = git("status", "--porcelain", "--untracked-files=no", "--", ":!results", ":!*.ipynb")
-    return {"commit": git("rev-parse", "HEAD"), "dirty": bool(changed)}
+    changed = git("status", "--porcelain", "--", "tiwlib", "notebooks/*.py")
+    return {"commit": git("rev-parse", "HEAD"), "dirty": None if changed is None else bool(changed)}
 
 
 class Run:
@@ -104,6 +107,7 @@ class Run:
     def __init__(self, folder: Path, params: dict):
         self.folder, self.params = folder, params
         self.hashes: dict[str, str] = {}
+        self._git = git_state()  # now: the code may change while the run goes on
         self._began = time.perf_counter()
 
     def figure(self, figure, name: str) -> None:
@@ -116,15 +120,15 @@ class Run:
     def finish(self, metrics: dict, device: str = "cpu") -> Path:
         """Write provenance.json, then metrics.json; returns the folder. NaN is refused."""
         provenance = {
-            **git_state(),
-            "seed": self.params.get("seed", self.params.get("seeds")),
+            **self._git,
+            "seed": self.params.get("seed", list(range(self.params.get("seeds", 1)))),
             "device": device,
             "machine": f"{platform.machine()}, {os.cpu_count()} CPU cores",
             "python": platform.python_version(),
             "versions": {package: version(package) for package in PACKAGES},
             "hashes": self.hashes,
             "wall_seconds": round(time.perf_counter() - self._began, 1),
-            "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         write_json(self.folder / "provenance.json", provenance)
         write_json(self.folder / "metrics.json", metrics)
@@ -150,7 +154,9 @@ def start(notebook: str, run: str, params: dict) -> Run:
                     f"run={run!r}: {folder} holds a finished run with other values of {', '.join(differing)}; "
                     f"give this one another name, -p run NAME, or delete that folder"
                 )
-            (folder / "metrics.json").unlink()
+        for stale in ("metrics.json", "provenance.json"):
+            (folder / stale).unlink(missing_ok=True)
+        shutil.rmtree(folder / "figures", ignore_errors=True)
         write_json(folder / "params.json", params)
     except OSError as error:
         raise OSError(f"the results folder {folder} cannot be written: {error.strerror or error}") from error

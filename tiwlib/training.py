@@ -18,10 +18,11 @@ from tiwlib.runs import digest
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast: lengths in steps, rates per step.
+    """How long and how fast. All are counted in steps but batch_size (samples of all processes together).
 
-    warmup: steps over which the learning rate grows to lr. ema_half_life: steps after which a weight's trace in
-    the moving average has halved. log_every: steps between reports, where losses are looked at.
+    warmup: the learning rate grows to lr over so many steps. ema_half_life: after so many a weight's trace in
+    the moving average has halved. flip: mirror half of the images. log_every: between reports, where losses are
+    looked at. A value that makes no sense is a ValueError that names it.
     """
 
     steps: int
@@ -48,7 +49,7 @@ class Progress:
     """What the loop yields at every report: the step it has reached and the losses since the report before."""
 
     step: int
-    losses: Tensor  # (log_every,), mean loss of a batch
+    losses: Tensor  # (steps since the last report,), mean loss of each batch
 
     @property
     def loss(self) -> float:
@@ -117,24 +118,37 @@ def train(
     alpha: float = 1.0,
     seed: int = 0,
     checkpoint: Path | None = None,
+    identity: dict | None = None,
     accelerator: Accelerator | None = None,
 ) -> Iterator[Progress]:
     """Train in place, yielding a Progress every `log_every` steps; afterwards the denoiser holds its EMA.
 
     Step k draws its batch, noise and dropout from a generator seeded by (seed, k, process), so a resumed run
     needs no random state and equals the uninterrupted one bit for bit on the CPU. checkpoint: a file that is
-    written every `checkpoint_every` steps and resumed from where it exists; one of another configuration is
-    a ValueError. A loss that is not finite raises FloatingPointError, naming the step; the last good
+    written every `checkpoint_every` steps and resumed from where it exists, its reports yielded again; one of
+    another configuration is a ValueError. identity: what else tells this run from others, as the hashes of its
+    images and ratio. A loss that is not finite raises FloatingPointError, naming the step; the last good
     checkpoint stays.
     """
     accelerator = accelerator or Accelerator()
+    per_process, rest = divmod(schedule.batch_size, accelerator.num_processes)
+    if rest:
+        raise ValueError(
+            f"batch_size={schedule.batch_size}: not a multiple of {accelerator.num_processes} processes"
+        )
     config = {**asdict(schedule), "method": asdict(method), "alpha": alpha, "seed": seed, "law": repr(law)}
-    config |= {"pi": observed.reference_fraction, "weights": [list(p.shape) for p in denoiser.parameters()]}
+    config |= {"identity": identity, "pi": observed.reference_fraction}
+    config |= {"weights": [list(p.shape) for p in denoiser.parameters()]}
     optimiser = torch.optim.Adam(denoiser.parameters(), lr=schedule.lr)
     denoiser.to(accelerator.device)
     ema = EMAModel(denoiser.parameters(), decay=0.5 ** (1 / schedule.ema_half_life))
-    done = load_checkpoint(checkpoint, config, denoiser, ema, optimiser) if checkpoint else 0
+    done, reports = load_checkpoint(checkpoint, config, denoiser, ema, optimiser) if checkpoint else (0, [])
+    yield from reports
+    ema.to(accelerator.device)
     network, optimiser = accelerator.prepare(denoiser, optimiser)
+    network.sigma_data = (
+        denoiser.sigma_data
+    )  # the objectives read it; a wrapper for several processes hides it
     network.train()
     losses = []
     bar = tqdm(
@@ -143,9 +157,8 @@ def train(
     )  # fmt: skip
     for step in bar:
         seed_step(seed, step, accelerator.process_index)
-        x0 = observed.batch(schedule.batch_size // accelerator.num_processes).to(accelerator.device)
-        if schedule.flip:
-            x0 = flip_half(x0)
+        x0 = observed.batch(per_process).to(accelerator.device)
+        x0 = flip_half(x0) if schedule.flip else x0
         sigma, noise = law.sample(len(x0), x0.device), torch.randn_like(x0)
         loss = method.loss(network, x0, sigma, noise, ratio, observed.reference_fraction, alpha).mean()
         for group in optimiser.param_groups:
@@ -161,30 +174,35 @@ def train(
         if ends or saves or done % schedule.log_every == 0:  # the only place that waits for the device
             report = Progress(done, torch.stack(losses).cpu())
             losses = []
-            refuse_divergence(report, checkpoint)
+            reports.append(report)
+            refuse_divergence(report, denoiser, checkpoint)
             bar.set_postfix(loss=f"{report.loss:.4f}")
             if saves and accelerator.is_main_process:
-                save_checkpoint(checkpoint, config, done, denoiser, ema, optimiser)
+                save_checkpoint(checkpoint, config, reports, denoiser, ema, optimiser)
             yield report
     ema.copy_to(denoiser.parameters())
     denoiser.eval()
 
 
-def refuse_divergence(report: Progress, checkpoint: Path | None) -> None:
-    """Raise FloatingPointError at the first loss that is not finite, before anything of it is saved."""
+def refuse_divergence(report: Progress, denoiser, checkpoint: Path | None) -> None:
+    """Raise FloatingPointError at the first loss, or else weight, that is not finite, before it is saved."""
+    kept = f"; the last good state is in {checkpoint}" if checkpoint and checkpoint.exists() else ""
     bad = (~report.losses.isfinite()).nonzero()
     if len(bad):
         step = report.step - len(report.losses) + int(bad[0])
-        kept = f"; the last good state is in {checkpoint}" if checkpoint and checkpoint.exists() else ""
         raise FloatingPointError(f"the loss is {report.losses[bad[0]].item()} at step {step}{kept}")
+    if not all(p.isfinite().all() for p in denoiser.parameters()):
+        raise FloatingPointError(f"a weight is not finite after step {report.step - 1}{kept}")
 
 
-def save_checkpoint(path: Path, config: dict, step: int, denoiser, ema: EMAModel, optimiser) -> None:
+def save_checkpoint(
+    path: Path, config: dict, reports: list[Progress], denoiser, ema: EMAModel, optimiser
+) -> None:
     """Write the whole state of training to one file, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {
         "config": digest(config),
-        "step": step,
+        "reports": [(report.step, report.losses) for report in reports],
         "denoiser": denoiser.state_dict(),
         "ema": ema.state_dict(),
         "optimiser": optimiser.state_dict(),
@@ -194,10 +212,12 @@ def save_checkpoint(path: Path, config: dict, step: int, denoiser, ema: EMAModel
     partial.replace(path)
 
 
-def load_checkpoint(path: Path, config: dict, denoiser, ema: EMAModel, optimiser) -> int:
-    """Restore the state at `path` in place and return its step; 0 where there is no such file."""
+def load_checkpoint(
+    path: Path, config: dict, denoiser, ema: EMAModel, optimiser
+) -> tuple[int, list[Progress]]:
+    """Restore the state at `path` in place; returns its step and its reports, (0, []) where there is no such file."""
     if not path.exists():
-        return 0
+        return 0, []
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a file cut short
@@ -207,7 +227,8 @@ def load_checkpoint(path: Path, config: dict, denoiser, ema: EMAModel, optimiser
     denoiser.load_state_dict(state["denoiser"])
     ema.load_state_dict(state["ema"])
     optimiser.load_state_dict(state["optimiser"])
-    return state["step"]
+    reports = [Progress(step, losses) for step, losses in state["reports"]]
+    return reports[-1].step, reports
 
 
 def save_weights(network: torch.nn.Module, path: Path) -> Path:

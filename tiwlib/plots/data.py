@@ -1,13 +1,50 @@
-"""The figures of biased data sets: shares of the groups, and where each group's images go."""
+"""Images, and the shares of their groups."""
 
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from tiwlib.plots import close, group_shares
+from tiwlib.plots.style import close
 
 FEW = 20  # groups that can still be told apart by name
+
+
+def image_grid(images: np.ndarray, columns: int = 10, titles: list[str] | None = None) -> Figure:
+    """uint8 images (N, C, H, W) in rows of `columns`; titles name the rows."""
+    rows = -(-len(images) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(0.62 * columns, 0.66 * rows), squeeze=False)
+    for panel in axes.flat:
+        panel.set(xticks=[], yticks=[])
+        sns.despine(ax=panel, left=True, bottom=True)
+    for panel, image in zip(axes.flat, images, strict=False):
+        grey = len(image) == 1
+        panel.imshow(
+            image[0] if grey else image.transpose(1, 2, 0), cmap="gray" if grey else None, vmin=0, vmax=255
+        )
+    for panel, title in zip(axes[:, 0], titles or (), strict=False):
+        panel.set_ylabel(title, rotation=0, ha="right", va="center")
+    return close(figure)
+
+
+def group_shares(
+    shares: dict[str, np.ndarray], names: tuple[str, ...], intervals: dict | None = None
+) -> Figure:
+    """Bars of the share of each group, a colour for each set. intervals: (G, 2) by set, drawn as error bars."""
+    figure, axes = plt.subplots(figsize=(max(5.0, 0.75 * len(names)), 3.0))
+    width = 0.8 / len(shares)
+    hatches = ("", "///", "...", "xxx")
+    for i, (label, values) in enumerate(shares.items()):
+        at = np.arange(len(names)) + (i - (len(shares) - 1) / 2) * width
+        style = {"color": f"C{i}", "hatch": hatches[i % 4], "edgecolor": "white", "label": label}
+        bounds = (intervals or {}).get(label)
+        bars = None if bounds is None else np.abs(np.asarray(bounds).T - values)
+        axes.bar(at, values, width, yerr=bars, error_kw={"linewidth": 1}, **style)
+    axes.set_xticks(range(len(names)), names, rotation=0 if max(map(len, names)) < 4 else 30)
+    axes.set(ylabel="share of images")
+    axes.legend(frameon=False)
+    sns.despine(figure)
+    return close(figure)
 
 
 def shares_of_sets(shares: dict[str, np.ndarray], names: tuple[str, ...]) -> Figure:

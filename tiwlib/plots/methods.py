@@ -1,0 +1,81 @@
+"""Methods side by side."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from tiwlib.metrics import as_text
+from tiwlib.objectives import METHODS
+from tiwlib.plots.style import close
+
+LABELS = {name: method.label for name, method in METHODS.items()}
+
+
+def training_loss(steps, losses, label: str) -> Figure:
+    """Mean loss between reports against the step."""
+    figure, axes = plt.subplots(figsize=(4.6, 2.6))
+    axes.plot(steps, losses, color="C0")
+    axes.set(xlabel="step", ylabel="loss (weighted, a pixel)", title=label, yscale="log")
+    sns.despine(figure)
+    return close(figure)
+
+
+def run_label(method: str, reference_fraction: float | None) -> str:
+    """How a figure names a run: the method, and the mixture where it is not the method's own."""
+    label = LABELS[method]
+    if reference_fraction is None:
+        return label
+    return f"{label}, half" if reference_fraction == 0.5 else f"{label}, pi {reference_fraction:g}"
+
+
+def in_order(labels) -> list[str]:
+    """Run labels in the order of the methods, variants behind their method."""
+    order = list(LABELS.values())
+    return sorted(set(labels), key=lambda label: (order.index(label.split(",")[0]), label))
+
+
+def comparison(frame: pd.DataFrame, measures: dict[str, str]) -> Figure:
+    """A panel for each measure: a dot for each run, a bar for their mean, methods in order.
+
+    frame: columns method (label) and the measures; measures: column -> axis label.
+    """
+    order = in_order(frame.method)
+    size = (2.9 * len(measures) + 0.8, 0.36 * len(order) + 1)
+    figure, axes = plt.subplots(1, len(measures), figsize=size, squeeze=False, sharey=True)
+    for panel, (column, label) in zip(axes[0], measures.items(), strict=True):
+        sns.barplot(frame, x=column, y="method", order=order, color="0.8", errorbar=None, ax=panel)
+        sns.stripplot(
+            frame, x=column, y="method", order=order, color="C0", size=5, alpha=0.9, jitter=False, ax=panel
+        )
+        panel.set(xlabel=label, ylabel="", xlim=(0, None))
+    sns.despine(figure)
+    return close(figure)
+
+
+def as_table(table: dict, measures: dict[str, str]) -> pd.DataFrame:
+    """Means with their intervals as text, a row for each method. table: method -> measure -> mean, low, high."""
+    rows = {
+        label: {
+            "seeds": table[label]["seeds"],
+            **{measures[name]: as_text(table[label][name]) for name in measures},
+        }
+        for label in in_order(table)
+    }
+    return pd.DataFrame(rows).T
+
+
+def share_lines(shares: dict[str, list[float]], names: tuple[str, ...]) -> Figure:
+    """Share of each group among the samples, a line for each method; equal shares in grey."""
+    figure, axes = plt.subplots(figsize=(7.2, 3.2))
+    axes.axhline(1 / len(names), color="0.7", linewidth=4, alpha=0.6, label="equal shares")
+    markers = "osD^vPX*"
+    for i, label in enumerate(in_order(shares)):
+        axes.plot(
+            range(len(names)), shares[label], marker=markers[i % len(markers)], linewidth=1, label=label
+        )
+    axes.set_xticks(range(len(names)), names)
+    axes.set(xlabel="group", ylabel="share of samples", ylim=(0, None))
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    sns.despine(figure)
+    return close(figure)

@@ -1,0 +1,102 @@
+"""The ratio network: its error, its training, its calibration."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+import torch
+from matplotlib.figure import Figure
+
+from tiwlib.noise import vp_time
+from tiwlib.plots.style import close
+
+
+def ratio_error_against_sigma(frame: pd.DataFrame) -> Figure:
+    """Squared error of the ratio along VP time, a band over seeds. frame: columns t, error, estimator, seed."""
+    figure, axes = plt.subplots(figsize=(6, 3.4))
+    sns.lineplot(
+        frame,
+        x="t",
+        y="error",
+        hue="estimator",
+        style="estimator",
+        errorbar=("ci", 95),
+        n_boot=500,
+        seed=0,
+        ax=axes,
+    )
+    axes.set(
+        xlabel=r"diffusion time $t$  (VP; $\sigma(t)$ on top)",
+        ylabel=r"$E\,(\hat r - r)^2$",
+        xlim=(0, 1),
+        ylim=(0, None),
+    )
+    top = axes.secondary_xaxis("top")
+    sigmas = torch.tensor([0, 0.5, 1, 2, 5, 20, 100])
+    at = vp_time(sigmas)
+    top.set_xticks(at, [f"{s:g}" for s in sigmas])
+    axes.legend(title="mean and 95 % band over seeds", frameon=False)
+    sns.despine(figure, top=False)
+    return close(figure)
+
+
+def stopping(frame: pd.DataFrame) -> Figure:
+    """Held-out loss and score error against training length. frame: columns steps, measure, value, variant, seed."""
+    measures = list(dict.fromkeys(frame.measure))
+    figure, axes = plt.subplots(1, len(measures), figsize=(4.2 * len(measures), 3.3), squeeze=False)
+    for panel, measure in zip(axes[0], measures, strict=True):
+        part = frame[frame.measure == measure]
+        sns.lineplot(
+            part, x="steps", y="value", hue="variant", style="variant", markers=True, dashes=True, err_style="bars",
+            errorbar=("ci", 95), n_boot=500, seed=0, ax=panel, legend=panel is axes[0][0],
+        )  # fmt: skip
+        panel.set(xscale="log", xlabel="training length (steps)", ylabel=measure)
+    axes[0][0].legend(title="", frameon=False)
+    sns.despine(figure)
+    return close(figure)
+
+
+def calibration(frame: pd.DataFrame) -> Figure:
+    """Probability of being a reference sample against its frequency. frame: columns predicted, observed, seed."""
+    figure, axes = plt.subplots(figsize=(3.6, 3.4))
+    axes.plot((0, 1), (0, 1), color="0.7", linewidth=3, alpha=0.7, label="calibrated")
+    for i, (_, part) in enumerate(frame.groupby("seed")):
+        label = "one line a seed" if i == 0 else None
+        axes.plot(
+            part.predicted,
+            part.observed,
+            "o-",
+            color="C0",
+            markersize=3,
+            linewidth=0.8,
+            alpha=0.7,
+            label=label,
+        )
+    axes.set(
+        xlabel="predicted probability of reference",
+        ylabel="share of reference samples",
+        xlim=(0, 1),
+        ylim=(0, 1),
+    )
+    axes.set_aspect("equal")
+    axes.legend(frameon=False, loc="upper left")
+    sns.despine(figure)
+    return close(figure)
+
+
+def fit_history(histories: dict[str, pd.DataFrame], kept: dict[str, int]) -> Figure:
+    """Loss on training batches and held-out samples while a ratio is fitted; a line where weights were kept."""
+    figure, axes = plt.subplots(
+        1, len(histories), figsize=(4.2 * len(histories), 2.9), sharey=True, squeeze=False
+    )
+    for panel, (name, history) in zip(axes[0], histories.items(), strict=True):
+        panel.plot(history.step, history.train_loss, "--", color="C1", label="training")
+        panel.plot(history.step, history.heldout_loss, "-", color="C0", label="held out")
+        panel.axhline(np.log(2), color="0.6", linewidth=1)
+        panel.annotate("knows nothing", (history.step.max(), np.log(2)), va="bottom", ha="right", color="0.4")
+        panel.axvline(kept[name], color="black", linestyle=":", label=f"kept: step {kept[name]}")
+        panel.set(title=name, xlabel="step", ylim=(0, 1.2))
+        panel.legend(frameon=False, loc="lower left")
+    axes[0][0].set_ylabel("cross-entropy (nats)")
+    sns.despine(figure)
+    return close(figure)
