@@ -169,11 +169,11 @@ if in_the_plane:
 # ## How long to train
 #
 # Few reference samples are soon known by heart: the held-out loss turns up while the training loss still falls.
-# The held-out loss rests on a handful of samples too, so to stop where it is lowest ("best") is to chase noise.
-# What counts is the error of the score, or, on images, how near the weights bring the shares of images that no fit
-# has seen to those of the reference set. A rule is chosen by its mean over seeds. Here the sets are small on
-# purpose. The default is the last step of a fixed length, with a learning rate that falls to zero and a decay
-# between the two extremes.
+# But the held-out loss rests on a handful of samples too, and to stop where it is lowest ("best") may be to chase
+# noise. What counts is the error of the score, or, on images, how near the weights bring the shares of images that
+# no fit has seen to those of the reference set. So a rule is chosen by that, by its mean over seeds, never by one
+# run. The sets are small here, on purpose. The default of the library is the last step of a fixed length, with a
+# learning rate that falls to zero.
 
 # %%
 in_plane = "score error (time average)"
