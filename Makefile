@@ -46,7 +46,7 @@ figures: .venv/ready
 test: .venv/ready
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	OMP_NUM_THREADS=1 .venv/bin/pytest
+	OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 --dist loadfile
 	$(ENV) python tests/run_nbval.py
 
 notebooks: .venv/ready

@@ -1,8 +1,8 @@
 """A companion to "Training Unbiased Diffusion Models From Biased Dataset" (TIW-DSM, ICLR 2024).
 
-The way of the data, which is also the order of imports:
-gaussians, noise, runs -> networks -> datasets -> bias -> ratio -> objectives -> training -> sampling
--> metrics -> plots.
+The way of the data, which is also the order of imports (runs keeps records for all, and imports none):
+gaussians, noise -> networks -> datasets -> settings, splits, bias, manifest -> ratio -> objectives -> training
+-> sampling -> classifier, metrics -> plots -> report.
 """
 
 import warnings

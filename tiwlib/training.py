@@ -91,9 +91,13 @@ class Observed:
 def seed_step(seed: int, step: int, process: int) -> None:
     """Seed torch's global generators for one step of one process.
 
-    torch's CPU generator keeps 32 bits of a seed, so the three numbers are mixed down to as many.
+    torch's CPU generator keeps 32 bits of a seed, so the three numbers are mixed down to as many: in a run of
+    40,000 steps some two may meet by chance. (torch.manual_seed does the same and takes a millisecond for it.)
     """
-    torch.manual_seed(int(np.random.SeedSequence([seed, step, process]).generate_state(1)[0]))
+    mixed = int(np.random.SeedSequence([seed, step, process]).generate_state(1)[0])
+    torch.default_generator.manual_seed(mixed)
+    if torch.cuda.is_available():
+        torch.cuda.manual_seed(mixed)
 
 
 def device() -> torch.device:
@@ -122,6 +126,9 @@ def train(
     accelerator: Accelerator | None = None,
 ) -> Iterator[Progress]:
     """Train in place, yielding a Progress every `log_every` steps; afterwards the denoiser holds its EMA.
+
+    ratio: anything with log_ratio(x, sigma), on the device of the training; None for methods without one. Seeds
+    torch's global generators. alpha: power of the weight, 1 for methods without one.
 
     Step k draws its batch, noise and dropout from a generator seeded by (seed, k, process), so a resumed run
     needs no random state and equals the uninterrupted one bit for bit on the CPU. checkpoint: a file that is
