@@ -97,7 +97,6 @@ def fit_ratio(biased, reference, law, seed):
 learned = fit_ratio(*gaussians.draw_pair(n_biased, n_reference, seed=0), law, seed=0)
 figure = plots.scores_and_ratio(EXACT_RATIO, learned)
 record.figure(figure, "scores_and_ratio")
-figure
 
 # %% [markdown]
 # Read it from left to right. The score of the biased density points to the wrong place: between the modes its
@@ -164,7 +163,6 @@ trained = pd.DataFrame(rows)
 
 figure = plots.shares_by_objective(trained, target=0.5, observed=observed_share)
 record.figure(figure, "minority_shares")
-figure
 
 # %% tags=["nbval-ignore-output"]
 summary = {}
@@ -184,7 +182,6 @@ figure = plots.samples_2d(
     {"reference set": "0.50 in truth", **shown},
 )
 record.figure(figure, "samples")
-figure
 
 # %% [markdown]
 # ## The record

@@ -94,8 +94,7 @@ def spread(indices):
 
 for name, indices in {"biased": split.biased, "reference": split.reference}.items():
     figure = plots.image_grid(data.images[spread(indices)], COLUMNS, [name])
-    record.figure(figure, f"images_{name}")
-    display(figure)
+    display(record.figure(figure, f"images_{name}"))
 
 # %% [markdown]
 # ## Shares of the groups
@@ -120,8 +119,7 @@ if has_groups:
         "total_variation": distance,
     }
     figure = plots.shares_of_sets(group_shares, data.group_names)
-    record.figure(figure, "group_shares")
-    display(figure)
+    display(record.figure(figure, "group_shares"))
 else:
     print("no groups: the method needs none, and what is measured by group is left out")
 
@@ -149,8 +147,7 @@ if drawn:
         print(f"{share:4.0%}: {len(before):6,} reference images, sha256 {larger.sha256[:16]}")
     metrics["nested"] = {label: int(numbers.sum()) for label, numbers in references.items()}
     figure = plots.use_of_groups(counts["full data"], counts["biased"], references, data.group_names)
-    record.figure(figure, "nested_references")
-    display(figure)
+    display(record.figure(figure, "nested_references"))
 
 # %% [markdown]
 # ## The row of the manifest

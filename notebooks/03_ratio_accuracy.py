@@ -145,8 +145,7 @@ for seed in range(seeds):
 if in_the_plane:
     errors = pd.DataFrame(rows)
     figure = plots.ratio_error_against_sigma(errors)
-    record.figure(figure, "ratio_error")
-    display(figure)
+    display(record.figure(figure, "ratio_error"))
 
 # %% tags=["nbval-ignore-output"]
 if in_the_plane:
@@ -200,8 +199,7 @@ for seed in range(length_seeds):
                 )
 study = pd.DataFrame(rows)
 figure = plots.stopping(study)
-record.figure(figure, "training_length")
-display(figure)
+display(record.figure(figure, "training_length"))
 
 # %% tags=["nbval-ignore-output"]
 summary = study.groupby(["measure", "variant", "steps"]).value.agg(["mean", "std"])
@@ -223,8 +221,7 @@ calibration = pd.concat(
     metrics.calibration(both["time-dependent"].heldout).assign(seed=seed) for seed, both in enumerate(fits)
 )
 figure = plots.calibration(calibration)
-record.figure(figure, "calibration")
-display(figure)
+display(record.figure(figure, "calibration"))
 
 # %% tags=["nbval-ignore-output"]
 for name in ("time-dependent", "time-independent"):

@@ -108,8 +108,7 @@ if chosen.ratio:
     fitted = ratio.fit_once(path, network, biased_set, reference_set, noise_law, **options, device=device)
     record.hashes["ratio"] = runs.sha256(path)
     figure = plots.fit_history({chosen.ratio: fitted.history}, {chosen.ratio: fitted.step})
-    record.figure(figure, "ratio_fit")
-    display(figure)
+    display(record.figure(figure, "ratio_fit"))
 
 # %% [markdown]
 # ## Training
@@ -123,8 +122,7 @@ options = {"ratio": fitted, "alpha": alpha, "seed": seed, "checkpoint": checkpoi
 options["identity"] = {**record.hashes, "width": width}  # a state of other images or another ratio is refused
 reports = list(training.train(denoiser, chosen, observed, law, schedule, **options))
 figure = plots.training_loss([r.step for r in reports], [r.loss for r in reports], chosen.label)
-record.figure(figure, "training_loss")
-display(figure)
+display(record.figure(figure, "training_loss"))
 
 # %% [markdown]
 # ## Samples
@@ -143,11 +141,9 @@ seen = (
 distances, nearest = metrics.nearest(samples, data.images[seen])
 rows = [samples[:12], data.images[seen[nearest[:12]]]]
 figure = plots.image_grid(np.concatenate(rows), 12, ["sample", "nearest"])
-record.figure(figure, "nearest")
-display(figure)
+display(record.figure(figure, "nearest"))
 figure = plots.image_grid(samples[12 : 12 + 80], 16)
-record.figure(figure, "samples")
-display(figure)
+display(record.figure(figure, "samples"))
 
 # %% [markdown]
 # ## Measures
@@ -202,8 +198,7 @@ if has_groups:
         data.group_names,
         {f"samples of {chosen.label}": measured["group_intervals"]},
     )
-    record.figure(figure, "group_shares")
-    display(figure)
+    display(record.figure(figure, "group_shares"))
     variation = measured["biased_total_variation"]
     print(f"total variation of the biased set from the reference set: {variation:.3f}")
 

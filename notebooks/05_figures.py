@@ -107,8 +107,7 @@ measures = {
 }
 measures = {name: label for name, label in measures.items() if name in frame}
 figure = plots.comparison(frame, measures)
-record.figure(figure, "comparison")
-display(figure)
+display(record.figure(figure, "comparison"))
 
 # %% [markdown]
 # ## Means and intervals
@@ -139,8 +138,7 @@ if has_groups:
         for r in first
     }
     figure = plots.share_lines(shares, found[0]["metrics"]["group_names"])
-    record.figure(figure, "group_shares")
-    display(figure)
+    display(record.figure(figure, "group_shares"))
 
 # %% [markdown]
 # ## The record

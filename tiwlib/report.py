@@ -26,7 +26,8 @@ def plane() -> str:
     """Minority shares in the plane: closed form, and trained with an interval over seeds."""
     found = metrics_of("01_density_ratio_2d")
     lines = [row("objective", "closed form", "trained, mean and 95 % interval"), row("---", "---", "---")]
-    for label, share in found["closed_form"].items():
+    for label in in_order(found["closed_form"]):
+        share = found["closed_form"][label]
         t = found["trained"].get(label)
         trained = f"{t['mean']:.3f} ({t['low']:.3f} to {t['high']:.3f}, {t['seeds']} seeds)" if t else ""
         lines.append(row(label, f"{share:.3f}", trained))
@@ -62,8 +63,10 @@ def digits() -> str:
 def filled(readme: str) -> str:
     """The README with each marked part made anew: <!-- plane --> ... <!-- end -->."""
     for part in (plane, ratio, digits):
-        pattern = rf"(<!-- {part.__name__} -->\n).*?(\n<!-- end -->)"
-        readme, count = re.subn(pattern, lambda m, part=part: m[1] + part() + m[2], readme, flags=re.DOTALL)
+        pattern = rf"(<!-- {part.__name__} -->\n).*?(<!-- end -->)"
+        readme, count = re.subn(
+            pattern, lambda m, part=part: f"{m[1]}{part()}\n{m[2]}", readme, flags=re.DOTALL
+        )
         if count != 1:
             raise ValueError(f"README.md: has {count} parts marked <!-- {part.__name__} -->, must be one")
     return readme

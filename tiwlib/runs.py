@@ -7,6 +7,7 @@ the run has ended well. metrics.json is written last: a run without it did not f
 import ast
 import difflib
 import hashlib
+import io
 import json
 import os
 import platform
@@ -18,6 +19,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import papermill
+from IPython.display import Image as DisplayedImage
+from PIL import Image
 
 PROJECT = Path(__file__).resolve().parents[1]
 PACKAGES = ("torch", "numpy", "diffusers", "accelerate", "scikit-learn", "torch-fidelity")
@@ -110,12 +113,19 @@ class Run:
         self._git = git_state()  # now: the code may change while the run goes on
         self._began = time.perf_counter()
 
-    def figure(self, figure, name: str) -> None:
-        """Save a matplotlib figure as figures/<name>.png, and .pdf beside it for print (git-ignored)."""
+    def figure(self, figure, name: str) -> DisplayedImage:
+        """Save a matplotlib figure as figures/<name>.png, and .pdf beside it for print (git-ignored).
+
+        Returns the PNG for display: 256 colours are enough for it, and keep notebooks small.
+        """
         path = self.folder / "figures" / name
         path.parent.mkdir(exist_ok=True)
-        figure.savefig(path.with_suffix(".png"), dpi=110, bbox_inches="tight", metadata={"Software": None})
         figure.savefig(path.with_suffix(".pdf"), bbox_inches="tight", metadata={"CreationDate": None})
+        content = io.BytesIO()
+        figure.savefig(content, dpi=100, bbox_inches="tight")
+        with Image.open(content) as image:
+            image.convert("RGB").quantize(256).save(path.with_suffix(".png"), optimize=True)
+        return DisplayedImage(filename=str(path.with_suffix(".png")))
 
     def finish(self, metrics: dict, device: str = "cpu") -> Path:
         """Write provenance.json, then metrics.json; returns the folder. NaN is refused."""

@@ -19,10 +19,11 @@ def plane(extent: float, n: int) -> torch.Tensor:
     return torch.stack([x.flatten(), y.flatten()], 1)
 
 
-def _heat(axes, values: torch.Tensor, extent: float, **style):
+def _heat(axes, points: torch.Tensor, values: torch.Tensor, levels=12, **style):
+    """Filled contours of values (n * n,) on the grid of `plane`."""
     side = int(len(values) ** 0.5)
-    image = values.reshape(side, side).numpy()
-    return axes.imshow(image, origin="lower", extent=(-extent, extent, -extent, extent), **style)
+    x, y = points.reshape(side, side, 2).unbind(-1)
+    return axes.contourf(x.numpy(), y.numpy(), values.reshape(side, side).numpy(), levels, **style)
 
 
 def _arrows(axes, at: torch.Tensor, vectors: torch.Tensor, extent: float):
@@ -60,13 +61,13 @@ def scores_and_ratio(exact: ExactRatio, ratio, sigmas=(0.1, 1.0, 3.0), extent: f
     for row, level in zip(axes, sigmas, strict=True):
         sigma = torch.full((len(points),), level)
         for panel, density in zip(row, (exact.p_bias, exact.p_data), strict=False):
-            shade = _heat(panel, density.log_prob(points, sigma).exp(), extent, cmap="Blues", vmin=0)
+            shade = _heat(panel, points, density.log_prob(points, sigma).exp(), cmap="Blues")
             _arrows(panel, arrows, density.score(arrows, sigma[: len(arrows)]), extent)
             figure.colorbar(shade, ax=panel, shrink=0.85)
         for panel, which in zip(row[2:], (exact, ratio), strict=True):
             with torch.no_grad():
                 values = which.log_ratio(points, sigma)
-            shade = _heat(panel, values, extent, cmap="PuOr_r", vmin=-1, vmax=1)
+            shade = _heat(panel, points, values, np.linspace(-1, 1, 17), cmap="PuOr_r", extend="both")
             _, correction = weight_and_correction(which, arrows, sigma[: len(arrows)], reference_fraction=0)
             _arrows(panel, arrows, correction, extent)
         figure.colorbar(shade, ax=list(row[2:]), shrink=0.85, label=r"$\log r$")

@@ -50,7 +50,9 @@ def stopping(frame: pd.DataFrame) -> Figure:
             part, x="steps", y="value", hue="variant", style="variant", markers=True, dashes=True, err_style="bars",
             errorbar=("ci", 95), n_boot=500, seed=0, ax=panel, legend=panel is axes[0][0],
         )  # fmt: skip
-        panel.set(xscale="log", xlabel="training length (steps)", ylabel=measure)
+        panel.set(xscale="log", xlabel="training length (steps)", ylabel=measure.replace(" after", "\nafter"))
+        panel.set_xticks(sorted(part.steps.unique()), sorted(part.steps.unique()))
+        panel.minorticks_off()
     axes[0][0].legend(title="", frameon=False)
     sns.despine(figure)
     return close(figure)
