@@ -135,6 +135,9 @@ x = sampling.sample(
     denoiser, n_samples, (channels, side, side), steps=sampling_steps, seed=seed, device=training.device()
 )
 samples = metrics.to_uint8(x)
+assert (
+    samples.shape == (n_samples, *data.images.shape[1:]) and len(np.unique(samples, axis=0)) > n_samples / 2
+)
 seen = (
     split.reference if observed.reference_fraction == 1 else np.concatenate([split.biased, split.reference])
 )

@@ -79,6 +79,7 @@ frame = pd.DataFrame(
         for r in found
     ]
 )
+assert not frame.duplicated(["method", "seed"]).any(), "one run for each method and seed"
 print(f"{setting}: {frame.method.nunique()} methods")
 has_groups = "total_variation" in frame
 if has_groups:

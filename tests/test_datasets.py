@@ -184,6 +184,8 @@ def test_ffhq_from_the_readers_images_and_table(tmp_path):
     data = datasets.load("ffhq", tmp_path)
     assert folder.exists() and data.images.shape == (2, 3, 64, 64)
     assert data.groups.tolist() == [0, 1] and data.group_names == ("female", "male")
+    (tmp_path / "ffhq" / "groups.csv").write_text("file,group\n1.png,female\n0.png,female\n2.png,male\n")
+    assert datasets.load("ffhq", tmp_path).groups.tolist() == [0, 0, 1], "a changed table is not overlooked"
 
 
 def test_unknown_name_lists_what_is_allowed():

@@ -4,6 +4,7 @@ torchvision downloads what may be downloaded, and checks the md5 sums. CIFAR's o
 torchvision opens them only after it has found their md5 sums right, each time: no other pickle is ever read.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +66,11 @@ def load(
             raise ValueError(f"source: {str(source)!r}; {name} come with a package, allowed is None")
         return in_memory(chosen.recipe(Path(root), download))
     if source is None or Path(source, chosen.marker).exists():
-        return stored(Path(root, "arrays", name), lambda: chosen.recipe(Path(source or root), download))
+        files = Path(source or root)
+        return stored(
+            Path(root, "arrays", name + _table_mark(files / chosen.marker)),
+            lambda: chosen.recipe(files, download),
+        )
     channels, size, _ = chosen.shape
     label = f"{name} from {Path(source).resolve().name}"
     data = folder(source, root, "folders", size, channels, label)
@@ -74,6 +79,12 @@ def load(
             f"source: {source} has {len(data.group_names)} groups; {name} has {len(chosen.group_sizes)}"
         )
     return data
+
+
+def _table_mark(place: Path) -> str:
+    """A mark of the reader's table of groups, if the files at `place` have one: another table, another array."""
+    table = place / "groups.csv"
+    return "-" + hashlib.sha256(table.read_bytes()).hexdigest()[:8] if table.is_file() else ""
 
 
 def _digits(root: Path, download: bool) -> Recipe:
