@@ -102,7 +102,7 @@ def shares_by_objective(frame: pd.DataFrame, target: float, observed: float) -> 
         axes.axhline(value, color="0.6", linestyle=line, linewidth=1)
         where = {"xycoords": ("axes fraction", "data"), "va": "center", "ha": "left", "color": "0.35"}
         axes.annotate(f"{name} {value:.2f}", (1.01, value), **where)
-    sns.stripplot(frame, x="method", y="share", color="C0", size=5, jitter=0.12, alpha=0.8, ax=axes)
+    sns.stripplot(frame, x="method", y="share", color="C0", size=5, jitter=False, alpha=0.7, ax=axes)
     exact = frame.groupby("method", sort=False).closed_form.first()
     axes.plot(
         range(len(exact)),
