@@ -53,7 +53,9 @@ def stopping(frame: pd.DataFrame) -> Figure:
         panel.set(xscale="log", xlabel="training length (steps)", ylabel=measure.replace(" after", "\nafter"))
         panel.set_xticks(sorted(part.steps.unique()), sorted(part.steps.unique()))
         panel.minorticks_off()
-    axes[0][0].legend(title="", frameon=False)
+    lines = axes[0][0].get_legend_handles_labels()
+    axes[0][0].get_legend().remove()
+    figure.legend(*lines, loc="outside upper center", ncols=len(lines[1]), frameon=False)
     sns.despine(figure)
     return close(figure)
 
