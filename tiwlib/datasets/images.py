@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+CHUNK = 32  # images turned into floats at once
+
 
 @dataclass(frozen=True)
 class ImageData:
@@ -47,9 +49,13 @@ def batch(images: np.ndarray, indices: np.ndarray) -> torch.Tensor:
         raise ValueError(
             f"indices: from {indices.min()} to {indices.max()}; allowed is 0 to {len(images) - 1}"
         )
-    rows = images[indices]
+    x0 = torch.empty(len(indices), *images.shape[1:])
+    for start in range(
+        0, len(indices), CHUNK
+    ):  # bytes and floats of a whole batch at once would be held twice
+        x0[start : start + CHUNK] = torch.from_numpy(images[indices[start : start + CHUNK]])
     release_pages(images)
-    return torch.from_numpy(rows).float().div_(127.5).sub_(1)
+    return x0.div_(127.5).sub_(1)
 
 
 class Subset:
