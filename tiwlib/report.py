@@ -13,9 +13,9 @@ from tiwlib.runs import PROJECT, results_root
 README = PROJECT / "README.md"
 
 
-def metrics_of(notebook: str, run: str = "default") -> dict:
-    """metrics.json of one finished run."""
-    return json.loads((results_root() / notebook / run / "metrics.json").read_text())
+def record(part: str, notebook: str, run: str = "default") -> dict:
+    """metrics, params or provenance of one finished run."""
+    return json.loads((results_root() / notebook / run / f"{part}.json").read_text())
 
 
 def row(*cells) -> str:
@@ -24,7 +24,7 @@ def row(*cells) -> str:
 
 def plane() -> str:
     """Minority shares in the plane: closed form, and trained with an interval over seeds."""
-    found = metrics_of("01_density_ratio_2d")
+    found = record("metrics", "01_density_ratio_2d")
     lines = [row("objective", "closed form", "trained, mean and 95 % interval"), row("---", "---", "---")]
     for label in in_order(found["closed_form"]):
         share = found["closed_form"][label]
@@ -36,7 +36,7 @@ def plane() -> str:
 
 def ratio() -> str:
     """The time-dependent ratio's integrated error as a share of the time-independent one's."""
-    share = metrics_of("03_ratio_accuracy")["error_share"]
+    share = record("metrics", "03_ratio_accuracy")["error_share"]
     return (
         f"Integrated over diffusion time, the squared error of the time-dependent ratio is **{share['mean']:.2f}** "
         f"of the time-independent one's (mean of {len(share['seeds'])} seeds, 95 % interval {share['low']:.2f} to "
@@ -47,7 +47,7 @@ def ratio() -> str:
 
 def digits() -> str:
     """All methods on the long-tailed digits."""
-    table = metrics_of("05_figures")["table"]
+    table = record("metrics", "05_figures")["table"]
     names = {
         "total_variation": "total variation of shares ↓",
         "classifier_frechet": "Frechet distance ↓ (digits classifier)",
@@ -60,9 +60,28 @@ def digits() -> str:
     return "\n".join(lines)
 
 
+SHOWS = {
+    "01_density_ratio_2d": "scores, ratio, correction; what every objective converges to",
+    "02_biased_datasets": "the biased and the reference set of a setting",
+    "03_ratio_accuracy": "error against noise level, training length, calibration",
+    "04_train": "one method on one split: samples, shares, distances",
+    "05_figures": "all methods, from the records alone",
+}
+
+
+def notebooks() -> str:
+    """What each notebook shows, and how long its recorded default run took."""
+    lines = [row("notebook", "shows", "took, one CPU thread"), row("---", "---", "---")]
+    for name, shows in SHOWS.items():
+        run = "digits-lt-tiw_dsm-seed0" if name == "04_train" else "default"
+        seconds = record("provenance", name, run)["wall_seconds"]
+        lines.append(row(f"[{name}](notebooks/{name}.ipynb)", shows, f"{seconds:.0f} s"))
+    return "\n".join(lines)
+
+
 def filled(readme: str) -> str:
     """The README with each marked part made anew: <!-- plane --> ... <!-- end -->."""
-    for part in (plane, ratio, digits):
+    for part in (plane, ratio, digits, notebooks):
         pattern = rf"(<!-- {part.__name__} -->\n).*?(<!-- end -->)"
         readme, count = re.subn(
             pattern, lambda m, part=part: f"{m[1]}{part()}\n{m[2]}", readme, flags=re.DOTALL
