@@ -41,6 +41,7 @@ import pandas as pd
 import torch
 
 from tiwlib import gaussians, metrics, objectives, plots, ratio, runs, sampling, training
+from tiwlib.batches import Observed
 from tiwlib.gaussians import EXACT_RATIO, P_BIAS, P_DATA
 from tiwlib.networks import point_denoiser, point_ratio, seeded
 from tiwlib.noise import Clean, LogNormal
@@ -149,7 +150,7 @@ for seed in range(seeds):
     learned_shares.append(gaussians.minority_share(sample(tiw, n_samples, seed=seed)))
     for name, method in chosen.items():
         denoiser = seeded(point_denoiser, 2, gaussians.SIGMA_DATA, seed=seed)
-        observed = training.Observed(biased, reference, method.fraction(reference_fraction))
+        observed = Observed(biased, reference, method.fraction(reference_fraction))
         schedule = training.Schedule(steps, batch_size=256, lr=2e-3)
         for _ in training.train(
             denoiser, method, observed, law, schedule, ratio=ratios.get(method.ratio), seed=seed

@@ -34,10 +34,9 @@ import numpy as np
 import pandas as pd
 from IPython.display import display
 
-from tiwlib import bias, classifier, metrics, objectives, plots, ratio, runs, sampling, training
-from tiwlib.datasets import Subset
-from tiwlib.networks import image_denoiser, image_ratio, parameters_of, seeded
-from tiwlib.noise import Clean, LogNormal
+from tiwlib import classifier, metrics, plots, runs
+from tiwlib.experiment import Experiment, launch
+from tiwlib.networks import parameters_of, save_pretrained
 
 # %% tags=["parameters"]
 run = ""  # name of the record; empty: setting, method and seed
@@ -56,31 +55,33 @@ alpha = 1.0  # power of the weight
 ratio_steps = 150  # training length of the ratio network (notebook 03)
 ratio_lr = 3e-4  # its learning rate
 ratio_dropout = 0.5  # and its dropout
+ratio_features = ""  # a file of ResNet-18 weights: the ratio's head stands on its frozen features then
+network = "small"  # the denoiser's size: "small", or "paper" for the paper's 55 million parameters
+width = 16  # channels of the small denoiser's first level
+dropout = 0.0  # of the denoiser
 steps = 1000  # training length of the denoiser
 batch_size = 128  # images a step
+micro_batch = 0  # images at a time on each device, where a batch does not fit into its memory; 0: all
 lr = 1e-3  # learning rate of the denoiser
-width = 16  # channels of the denoiser's first level
+warmup = 50  # steps until the learning rate is reached
 flip = False  # mirror half of the images (not for digits)
+precision = "fp32"  # or "bf16": matrix products and convolutions in bfloat16
+compiled = False  # compile the networks first: takes minutes, pays on a GPU in long runs
+device = ""  # "" takes a GPU if there is one; or "cpu", "cuda", "cuda:1"
+num_processes = 1  # GPUs (or CPU processes) that share a batch, by torchrun
+checkpoint_minutes = 5.0  # between two saved states
 n_samples = 1000  # images drawn at the end
-sampling_steps = 18  # levels of the Heun sampler
+sampling_steps = 18  # levels of the Heun sampler; the paper takes 40 for CelebA
 
 # %%
 params = runs.parameters("04_train", globals())
-chosen = objectives.method(method)
-made = bias.from_parameters(params, runs.PROJECT)
-data, split = made.data, made.split
-pi = chosen.fraction(reference_fraction)
-run = run or "-".join(
-    [split.setting, method, *([f"pi{pi:g}"] if reference_fraction is not None else []), f"seed{seed}"]
-)
+experiment = Experiment(params)
+data, split, chosen = experiment.data, experiment.split, experiment.method
+run = experiment.name
 record = runs.start("04_train", run, params)
-record.hashes |= {"split": split.sha256, "images": data.sha256}
-biased_set, reference_set = Subset(data.images, split.biased), Subset(data.images, split.reference)
-channels, side = data.images.shape[1:3]
 has_groups = data.groups is not None
-law = LogNormal()
 print(
-    f"{split.setting}: {len(biased_set):,} biased and {len(reference_set):,} reference images, {chosen.label}"
+    f"{split.setting}: {len(split.biased):,} biased and {len(split.reference):,} reference images, {chosen.label}"
 )
 
 # %% [markdown]
@@ -90,37 +91,22 @@ print(
 # sees 80 % of both sets; the rest tells how far the training loss can be believed.
 
 # %%
-fitted = None
-if chosen.ratio:
-    options = {"steps": ratio_steps, "lr": ratio_lr, "batch_size": 128, "seed": seed}
-    key = {
-        "split": split.sha256,
-        "images": data.sha256,
-        "kind": chosen.ratio,
-        "dropout": ratio_dropout,
-        "code": ratio.code(),
-        **options,
-    }
-    path = runs.checkpoints() / f"ratio-{runs.digest(key)[:16]}.safetensors"
-    network = seeded(image_ratio, channels, dropout=ratio_dropout, seed=seed)
-    noise_law = law if chosen.ratio == "time_dependent" else Clean()
-    device = training.device()
-    fitted = ratio.fit_once(path, network, biased_set, reference_set, noise_law, **options, device=device)
-    record.hashes["ratio"] = runs.sha256(path)
+fitted = experiment.fit_ratio()
+if fitted:
     figure = plots.fit_history({chosen.ratio: fitted.history}, {chosen.ratio: fitted.step})
     display(record.figure(figure, "ratio_fit"))
 
 # %% [markdown]
 # ## Training
+#
+# A run that was stopped goes on from its last state in `checkpoints/`. With `num_processes` above 1 the same loop
+# runs in so many processes under torchrun first, and here the finished state is taken up.
 
 # %%
-denoiser = seeded(image_denoiser, channels, side, width, seed=seed)
-observed = training.Observed(biased_set, reference_set, pi)
-schedule = training.Schedule(steps, batch_size, lr, ema_half_life=max(1, steps / 14), flip=flip)
-checkpoint = runs.checkpoints() / "04_train" / f"{run}.pt"
-options = {"ratio": fitted, "alpha": alpha, "seed": seed, "checkpoint": checkpoint}
-options["identity"] = {**record.hashes, "width": width}  # a state of other images or another ratio is refused
-reports = list(training.train(denoiser, chosen, observed, law, schedule, **options))
+if num_processes > 1:
+    launch(params, experiment.checkpoint)
+denoiser = experiment.denoiser()
+reports = list(experiment.train(denoiser, fitted))
 figure = plots.training_loss([r.step for r in reports], [r.loss for r in reports], chosen.label)
 display(record.figure(figure, "training_loss"))
 
@@ -131,15 +117,14 @@ display(record.figure(figure, "training_loss"))
 # them again.
 
 # %%
-x = sampling.sample(
-    denoiser, n_samples, (channels, side, side), steps=sampling_steps, seed=seed, device=training.device()
-)
-samples = metrics.to_uint8(x)
+samples = experiment.sample(denoiser)
 assert (
     samples.shape == (n_samples, *data.images.shape[1:]) and len(np.unique(samples, axis=0)) > n_samples / 2
 )
 seen = (
-    split.reference if observed.reference_fraction == 1 else np.concatenate([split.biased, split.reference])
+    split.reference
+    if experiment.observed.reference_fraction == 1
+    else np.concatenate([split.biased, split.reference])
 )
 distances, nearest = metrics.nearest(samples, data.images[seen])
 rows = [samples[:12], data.images[seen[nearest[:12]]]]
@@ -159,7 +144,7 @@ display(record.figure(figure, "samples"))
 measured = {
     "method": chosen.label,
     "setting": split.setting,
-    "reference_fraction": observed.reference_fraction,
+    "reference_fraction": experiment.observed.reference_fraction,
     "n_samples": n_samples,
     "parameters": {"denoiser": parameters_of(denoiser)},
     "heldout_ratio_loss": fitted.heldout_loss if fitted else None,
@@ -209,11 +194,12 @@ if has_groups:
 # ## The record
 
 # %%
-weights_path = training.save_weights(denoiser, record.folder / "denoiser.safetensors")
-record.hashes["denoiser"] = runs.sha256(weights_path)
+folder = save_pretrained(denoiser, record.folder / "denoiser")  # a diffusers folder
+record.hashes |= experiment.hashes
+record.hashes["denoiser"] = runs.sha256(folder / "diffusion_pytorch_model.safetensors")
 np.save(record.folder / "samples.npy", samples)
 history = pd.DataFrame({"step": [r.step for r in reports], "loss": [r.loss for r in reports]})
 history.to_csv(record.folder / "training.csv", index=False)
-record.finish(measured, device=str(training.device()))
-checkpoint.unlink(missing_ok=True)  # a repetition trains again
+record.finish(measured, device=str(experiment.device))
+experiment.forget()  # a repetition trains again
 print(f"recorded: {run}")

@@ -24,6 +24,7 @@ def execute(name: str) -> None:
     notebook.metadata["kernelspec"] = {
         "display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3",
     }  # fmt: skip
+    nbformat.write(notebook, HERE / f"{name}.ipynb")  # the notebook reads its own parameters cell there
     NotebookClient(
         notebook, timeout=None, record_timing=False, resources={"metadata": {"path": HERE}}
     ).execute()

@@ -9,7 +9,8 @@ import torch
 from sample_images import SHARED, encoded, fill_folder
 
 from tiwlib import bias, datasets, manifest
-from tiwlib.datasets import sources, store
+from tiwlib.datasets import Subset, batch, sources, store
+from tiwlib.datasets.images import OnDevice
 
 CIFAR_ZIP = SHARED / "cifar10-jpeg.zip"
 needs_mnist = pytest.mark.skipif(not (SHARED / "MNIST").exists(), reason="no MNIST beside the checkout")
@@ -208,6 +209,18 @@ def test_batch_is_scaled_and_checks_its_indices():
 
 
 @pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs Linux's table of mapped pages")
+def test_images_held_on_a_device_give_the_same_batches():
+    images = np.random.default_rng(0).integers(0, 256, (9, 3, 4, 4), np.uint8)
+    subset, i = Subset(images, np.array([8, 1, 3, 5])), torch.tensor([3, 0, 0])
+    assert subset.on(torch.device("cpu")) is subset  # nothing to gain there
+    held = OnDevice(subset, torch.device("cpu"))
+    assert (
+        len(held) == 4
+        and torch.equal(held[i], subset[i])
+        and torch.equal(held[i], batch(images, np.array([5, 8, 8])))
+    )
+
+
 def test_batches_leave_no_pages_of_the_array_in_memory(tmp_path):
     images = np.zeros((200, 3, 64, 64), np.uint8)  # 2.4 MB
     data = store.stored(tmp_path / "zeros", lambda: store.Recipe("zeros", 200, iter([images]), None, ()))

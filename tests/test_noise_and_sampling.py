@@ -115,3 +115,5 @@ def test_a_sample_does_not_depend_on_its_batch():
     whole = sampling.sample(gaussians.P_DATA, 6, (2,), batch_size=6, dtype=torch.float64)
     parts = sampling.sample(gaussians.P_DATA, 6, (2,), batch_size=4, dtype=torch.float64)
     assert torch.allclose(whole, parts, rtol=1e-12)
+    rest = sampling.sample(gaussians.P_DATA, 2, (2,), first=4, dtype=torch.float64)
+    assert torch.allclose(whole[4:], rest, rtol=1e-12)

@@ -3,7 +3,9 @@
 Both hold a `body`, a network of (x, c_noise): an MLP for points, diffusers' blocks for images.
 """
 
+import json
 import math
+from pathlib import Path
 
 import torch
 from diffusers import UNet2DModel
@@ -87,9 +89,9 @@ class MLP(nn.Module):
 class UNet(nn.Module):
     """diffusers' UNet2DModel as a body: (B, C, H, W), (B,) -> (B, C, H, W)."""
 
-    def __init__(self, **config):
+    def __init__(self, model: UNet2DModel | None = None, **config):
         super().__init__()
-        self.model = UNet2DModel(**config)
+        self.model = model or UNet2DModel(**config)
 
     def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
         return self.model(x, c_noise).sample
@@ -141,10 +143,7 @@ def image_denoiser(channels: int, size: int, width: int = 32, dropout: float = 0
     A size that cannot be halved so often is a ValueError.
     """
     levels = max(2, int(math.log2(size / 8)) + 1)
-    if size % 2 ** (levels - 1):
-        raise ValueError(
-            f"size={size}: must be a multiple of {2 ** (levels - 1)}, the network halves it so often"
-        )
+    _refuse_odd(size, levels)
     return Denoiser(
         UNet(
             sample_size=size,
@@ -162,9 +161,66 @@ def image_denoiser(channels: int, size: int, width: int = 32, dropout: float = 0
     )
 
 
-def image_ratio(channels: int, width: int = 32, dropout: float = 0.0) -> RatioNet:
-    """For images with the given number of channels."""
-    return RatioNet(Encoder(channels, (width, 2 * width), dropout))
+def paper_denoiser(channels: int, size: int, dropout: float = 0.0) -> Denoiser:
+    """The paper's size: as near to DDPM++ as diffusers' blocks come (`python benchmarks/networks.py` compares).
+
+    At 32 pixels three levels of 256 channels, at 64 four of 128, 256, 256, 256; four layers a level, attention at
+    16 pixels with one head, an embedding of 512 for the noise level. A size that cannot be halved so often is a
+    ValueError.
+    """
+    widths = (256, 256, 256) if size <= 32 else (128, 256, 256, 256)
+    _refuse_odd(size, len(widths))
+    attends = [size // 2**i == 16 for i in range(len(widths))]
+    return Denoiser(
+        UNet(
+            sample_size=size,
+            in_channels=channels,
+            out_channels=channels,
+            block_out_channels=widths,
+            down_block_types=tuple("AttnDownBlock2D" if a else "DownBlock2D" for a in attends),
+            up_block_types=tuple("AttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attends)),
+            layers_per_block=4,
+            attention_head_dim=256,
+            time_embedding_dim=512,
+            norm_num_groups=32,
+            norm_eps=1e-6,
+            dropout=dropout,
+        )
+    )
+
+
+def _refuse_odd(size: int, levels: int) -> None:
+    if size % 2 ** (levels - 1):
+        raise ValueError(
+            f"size={size}: must be a multiple of {2 ** (levels - 1)}, the network halves it so often"
+        )
+
+
+def image_ratio(channels: int, width: int = 32, dropout: float = 0.0, stages: int = 2) -> RatioNet:
+    """For images with the given number of channels, halved `stages` times."""
+    return RatioNet(Encoder(channels, (width,) + (2 * width,) * (stages - 1), dropout))
+
+
+def save_pretrained(denoiser: Denoiser, folder: Path) -> Path:
+    """Write a denoiser of images as a diffusers folder, which UNet2DModel.from_pretrained loads; returns the folder.
+
+    What is around the U-Net, EDM's preconditioning, stands in preconditioning.json beside it.
+    """
+    denoiser.body.model.save_pretrained(folder)
+    (folder / "preconditioning.json").write_text(json.dumps({"sigma_data": denoiser.sigma_data}) + "\n")
+    return folder
+
+
+def load_pretrained(folder: Path) -> Denoiser:
+    """The denoiser that save_pretrained wrote, on the CPU, ready to sample from."""
+    folder = Path(folder)
+    if not (folder / "preconditioning.json").exists():
+        raise ValueError(
+            f"folder={str(folder)!r}: holds no preconditioning.json; was it written by save_pretrained?"
+        )
+    sigma_data = json.loads((folder / "preconditioning.json").read_text())["sigma_data"]
+    body = UNet(model=UNet2DModel.from_pretrained(folder, use_safetensors=True))
+    return Denoiser(body, sigma_data).requires_grad_(False).eval()
 
 
 def seeded(build, *args, seed: int, **kwargs) -> nn.Module:

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 from tqdm.auto import tqdm
 
+from tiwlib.batches import flip_half
 from tiwlib.networks import RatioNet
 from tiwlib.noise import expand
 from tiwlib.runs import digest, sha256
@@ -85,13 +86,17 @@ def split_off(n: int, share: float, rng: np.random.Generator) -> tuple[np.ndarra
     return np.sort(order[held:]), np.sort(order[:held])
 
 
-def noisy_batch(biased, reference, among: tuple, half: int, law, device) -> tuple[Tensor, Tensor, Tensor]:
+def noisy_batch(
+    biased, reference, among: tuple, half: int, law, device, flip: bool = False
+) -> tuple[Tensor, Tensor, Tensor]:
     """x (2 half, ...), sigma and label (2 half,): as many biased (0) as reference (1) samples, noise added.
 
-    among: the indices of both sets that may be drawn, with replacement, by torch's global generator.
+    among: the indices of both sets that may be drawn, with replacement, by torch's global generator. flip: mirror
+    half of the images.
     """
     rows = [torch.from_numpy(indices)[torch.randint(len(indices), (half,))] for indices in among]
     x0 = torch.cat([biased[rows[0]], reference[rows[1]]]).to(device)
+    x0 = flip_half(x0) if flip else x0
     sigma = law.sample(2 * half, device)
     label = torch.cat([torch.zeros(half), torch.ones(half)]).to(device)
     return x0 + expand(sigma, x0) * torch.randn_like(x0), sigma, label
@@ -109,6 +114,7 @@ def fit(
     weight_decay: float = 0.3,
     holdout: float = 0.2,
     stop: str = "last",
+    flip: bool = False,
     seed: int = 0,
     evaluations: int = 20,
     heldout_draws: int = 4096,
@@ -119,7 +125,8 @@ def fit(
     biased, reference: datasets of samples, indexable by an index tensor, (N, ...) each. A share `holdout` of
     both never enters training; its loss is taken `evaluations` times, always on the same noise. The learning
     rate falls to zero over `steps` by a cosine. stop: "last" keeps the weights of the last step, "best" those
-    with the lowest held-out loss (notebook 03 compares the two).
+    with the lowest held-out loss (notebook 03 compares the two). flip: mirror half of the images, as the training
+    of the score network that the ratio is for does.
     """
     if stop not in ("best", "last"):
         raise ValueError(f"stop={stop!r}: must be 'best' or 'last'")
@@ -135,7 +142,7 @@ def fit(
     rows, losses, kept, lowest = [], [], None, math.inf
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        heldout = noisy_batch(biased, reference, held, heldout_draws // 2, law, device)
+        heldout = noisy_batch(biased, reference, held, heldout_draws // 2, law, device, flip)
         bar = tqdm(range(steps + 1), desc="ratio", unit="step", leave=False)
         for step in bar:
             if step in evaluate_at:
@@ -149,7 +156,7 @@ def fit(
                 losses = []
             if step == steps:
                 break
-            x, sigma, label = noisy_batch(biased, reference, train, batch_size // 2, law, device)
+            x, sigma, label = noisy_batch(biased, reference, train, batch_size // 2, law, device, flip)
             loss = binary_cross_entropy_with_logits(network.log_ratio(x, sigma), label)
             optimiser.zero_grad()
             loss.backward()
@@ -195,7 +202,7 @@ def fit_once(path: Path, network: RatioNet, *data, **options) -> FittedRatio:
         partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
         save_file({name: value.contiguous() for name, value in tensors.items()}, partial)
         partial.replace(path)
-    kept = load_file(path, device=str(options.get("device", "cpu")))
+    kept = load_file(path)
     prefix = "network."
     network.load_state_dict({n.removeprefix(prefix): v for n, v in kept.items() if n.startswith(prefix)})
     network.to(options.get("device", "cpu")).requires_grad_(False).eval()

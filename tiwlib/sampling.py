@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from tiwlib.devices import autocast
 from tiwlib.noise import sampling_grid
 
 
@@ -42,17 +43,24 @@ def sample(
     steps: int = 18,
     sigma_data: float = 0.5,
     seed: int = 0,
+    first: int = 0,
     batch_size: int = 256,
+    precision: str = "fp32",
     dtype=torch.float32,
     device="cpu",
 ) -> Tensor:
-    """n samples (n, *shape) on the CPU. Sample i depends on (seed, i) alone, not on the batch it came in."""
+    """Samples first, ..., first + n - 1 of a seed: (n, *shape), on the CPU.
+
+    Sample i depends on (seed, i) alone: not on the batch it came in, nor on the number of processes that share
+    the work, each with its own `first`. precision: "bf16" runs the network in bfloat16, the sampler never.
+    """
     grid = sampling_grid(steps, sigma_data, dtype=dtype).to(device)
     done = []
     with tqdm(total=n, desc="sampling", unit="img", leave=False) as bar:
-        for start in range(0, n, batch_size):
-            indices = range(start, min(start + batch_size, n))
+        for start in range(first, first + n, batch_size):
+            indices = range(start, min(start + batch_size, first + n))
             x = starting_noise(indices, shape, seed).to(device, dtype) * grid[0]
-            done.append(heun(denoiser, x, grid).cpu())
+            with autocast(torch.device(device), precision):
+                done.append(heun(denoiser, x, grid).cpu())
             bar.update(len(indices))
     return torch.cat(done)

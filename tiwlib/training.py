@@ -1,19 +1,21 @@
 """The training loop: one generator for every method, network and data set, stoppable between any two steps."""
 
-from collections.abc import Iterator
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from diffusers.training_utils import EMAModel
-from safetensors.torch import save_file
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from tiwlib import checkpoints, devices
+from tiwlib.batches import draw, seed_step
 from tiwlib.objectives import Method
-from tiwlib.runs import digest
 
 
 @dataclass(frozen=True)
@@ -21,8 +23,10 @@ class Schedule:
     """How long and how fast. All are counted in steps but batch_size (samples of all processes together).
 
     warmup: the learning rate grows to lr over so many steps. ema_half_life: after so many a weight's trace in
-    the moving average has halved. flip: mirror half of the images. log_every: between reports, where losses are
-    looked at. A value that makes no sense is a ValueError that names it.
+    the moving average has halved. flip: mirror half of the images. precision: "fp32", or "bf16" for matrix
+    products and convolutions in bfloat16. micro_batch: samples that a process takes at once, the gradient of the
+    batch is gathered in such parts; 0 takes all. log_every: between reports, where losses are looked at and the
+    state is saved, if checkpoint_minutes have passed. A value that makes no sense is a ValueError that names it.
     """
 
     steps: int
@@ -31,17 +35,25 @@ class Schedule:
     warmup: int = 50
     ema_half_life: float = 50.0
     flip: bool = False
+    precision: str = "fp32"
+    micro_batch: int = 0
     log_every: int = 25
-    checkpoint_every: int = 200
+    checkpoint_minutes: float = 5.0
+
+    HOW = ("micro_batch", "log_every", "checkpoint_minutes")  # may change when a run is taken up again
 
     def __post_init__(self):
-        for name in ("steps", "batch_size", "log_every", "checkpoint_every"):
+        for name in ("steps", "batch_size", "log_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: must be at least 1")
-        if self.lr <= 0:
-            raise ValueError(f"lr={self.lr}: must be positive")
-        if self.ema_half_life <= 0:
-            raise ValueError(f"ema_half_life={self.ema_half_life}: must be positive")
+        for name in ("lr", "ema_half_life"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name}={getattr(self, name)}: must be positive")
+        for name in ("warmup", "micro_batch", "checkpoint_minutes"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}={getattr(self, name)}: must not be negative")
+        if self.precision not in devices.PRECISIONS:
+            raise ValueError(f"precision={self.precision!r}: must be one of {', '.join(devices.PRECISIONS)}")
 
 
 @dataclass(frozen=True)
@@ -56,65 +68,10 @@ class Progress:
         return self.losses.mean().item()
 
 
-class Observed:
-    """D_obs = D_bias u D_ref, drawn with a share pi of reference samples.
-
-    biased, reference: datasets indexable by an index tensor, (N, ...) each; either may be empty only where pi
-    never asks for it. reference_fraction: pi in [0, 1], or None for the share that the reference set has.
-    """
-
-    def __init__(self, biased, reference, reference_fraction: float | None = None):
-        if len(reference) == 0:
-            raise ValueError("the reference set is empty: every method needs at least one reference sample")
-        if reference_fraction is None:
-            reference_fraction = len(reference) / (len(biased) + len(reference))
-        if not 0 <= reference_fraction <= 1:
-            raise ValueError(f"reference_fraction={reference_fraction}: must lie in [0, 1]")
-        if len(biased) == 0 and reference_fraction < 1:
-            raise ValueError(
-                f"the biased set is empty: reference_fraction={reference_fraction} must be 1 then"
-            )
-        self.biased, self.reference, self.reference_fraction = biased, reference, reference_fraction
-
-    def batch(self, n: int) -> Tensor:
-        """n samples, each a reference one with probability pi, by torch's global generator: (n, ...)."""
-        from_reference = torch.rand(n) < self.reference_fraction  # (n,)
-        n_ref = int(from_reference.sum())
-        parts = [
-            dataset[torch.randint(len(dataset), (count,))]
-            for dataset, count in ((self.biased, n - n_ref), (self.reference, n_ref))
-            if count
-        ]
-        return torch.cat(parts)
-
-
-def seed_step(seed: int, step: int, process: int) -> None:
-    """Seed torch's global generators for one step of one process.
-
-    torch's CPU generator keeps 32 bits of a seed, so the three numbers are mixed down to as many: in a run of
-    40,000 steps some two may meet by chance. (torch.manual_seed does the same and takes a millisecond for it.)
-    """
-    mixed = int(np.random.SeedSequence([seed, step, process]).generate_state(1)[0])
-    torch.default_generator.manual_seed(mixed)
-    if torch.cuda.is_available():
-        torch.cuda.manual_seed(mixed)
-
-
-def device() -> torch.device:
-    """The accelerator if there is one, else the CPU."""
-    return Accelerator().device
-
-
-def flip_half(x0: Tensor) -> Tensor:
-    """Mirror each image (B, C, H, W) left to right with probability one half."""
-    mirrored = (torch.rand(len(x0)) < 0.5).to(x0.device)[:, None, None, None]
-    return torch.where(mirrored, x0.flip(-1), x0)
-
-
 def train(
     denoiser,
     method: Method,
-    observed: Observed,
+    observed,
     law,
     schedule: Schedule,
     *,
@@ -127,120 +84,143 @@ def train(
 ) -> Iterator[Progress]:
     """Train in place, yielding a Progress every `log_every` steps; afterwards the denoiser holds its EMA.
 
-    ratio: anything with log_ratio(x, sigma), on the device of the training; None for methods without one. Seeds
-    torch's global generators. alpha: power of the weight, 1 for methods without one.
+    observed: anything with batch(n) and reference_fraction. ratio: anything with log_ratio(x, sigma), on the
+    device of the training; None for methods without one. alpha: power of the weight, 1 for methods without one.
 
-    Step k draws its batch, noise and dropout from a generator seeded by (seed, k, process), so a resumed run
-    needs no random state and equals the uninterrupted one bit for bit on the CPU. checkpoint: a file that is
-    written every `checkpoint_every` steps and resumed from where it exists, its reports yielded again; one of
-    another configuration is a ValueError. identity: what else tells this run from others, as the hashes of its
-    images and ratio. A loss that is not finite raises FloatingPointError, naming the step; the last good
-    checkpoint stays.
+    Step k draws its batch, noise and dropout from torch's global generators, seeded by (seed, k, process), so a
+    resumed run needs no random state and equals the uninterrupted one bit for bit on the CPU. checkpoint: a
+    folder that states are written to and taken up from, their reports yielded again; one of another
+    configuration is a ValueError. identity: what else tells this run from others, as the hashes of its images
+    and ratio. SIGTERM saves the state and raises devices.Stopped. A loss that is not finite raises
+    FloatingPointError, naming the step; a batch that does not fit into memory is a MemoryError that names what
+    fits. The last good state stays.
+
+    Under torchrun every process calls this alike: each takes its part of a batch, the first one alone writes.
     """
-    accelerator = accelerator or Accelerator()
+    accelerator = accelerator or devices.accelerator()
+    device, alone = accelerator.device, accelerator.num_processes == 1
     per_process, rest = divmod(schedule.batch_size, accelerator.num_processes)
     if rest:
         raise ValueError(
             f"batch_size={schedule.batch_size}: not a multiple of {accelerator.num_processes} processes"
         )
-    config = {**asdict(schedule), "method": asdict(method), "alpha": alpha, "seed": seed, "law": repr(law)}
+    config = {key: value for key, value in asdict(schedule).items() if key not in Schedule.HOW}
+    config |= {"method": asdict(method), "alpha": alpha, "seed": seed, "law": repr(law)}
     config |= {"identity": identity, "pi": observed.reference_fraction}
     config |= {"weights": [list(p.shape) for p in denoiser.parameters()]}
-    optimiser = torch.optim.Adam(denoiser.parameters(), lr=schedule.lr)
-    denoiser.to(accelerator.device)
-    ema = EMAModel(denoiser.parameters(), decay=0.5 ** (1 / schedule.ema_half_life))
-    done, reports = load_checkpoint(checkpoint, config, denoiser, ema, optimiser) if checkpoint else (0, [])
-    yield from reports
-    ema.to(accelerator.device)
-    network, optimiser = accelerator.prepare(denoiser, optimiser)
+
+    layout = devices.memory_format(device, schedule.precision)
+    denoiser.to(device, memory_format=layout)
+    fast = {"fused": True} if device.type == "cuda" else {}
+    trained = [p for p in denoiser.parameters() if p.requires_grad]
+    optimiser = torch.optim.Adam(trained, lr=schedule.lr, **fast)
+    decay = 0.5 ** (1 / schedule.ema_half_life)
+    ema = EMAModel(denoiser.parameters(), decay=decay, foreach=device.type == "cuda")
+    state, processes = (denoiser, ema, optimiser), accelerator.num_processes
+    losses = torch.zeros(0)
+    if checkpoint:
+        losses, before = checkpoints.load(checkpoint, config, *state)
+        if before != processes and 0 < len(losses) < schedule.steps:
+            warnings.warn(
+                f"checkpoint={checkpoint}: made by {before} processes, taken up by {processes}: from here on the "
+                "batches are others, so the run is the same statistically only",
+                stacklevel=2,
+            )
+    yield from reports(losses, schedule)
+    network = accelerator.prepare(denoiser)
     network.sigma_data = (
         denoiser.sigma_data
     )  # the objectives read it; a wrapper for several processes hides it
     network.train()
-    losses = []
+
+    def loss_of(x0, sigma, noise, *labels) -> Tensor:
+        extra = {"labels": labels[0]} if labels else {}
+        with devices.autocast(device, schedule.precision):
+            return method.loss(network, x0, sigma, noise, ratio, observed.reference_fraction, alpha, **extra)
+
+    done, pending, saved_at = len(losses), [], time.monotonic()
     bar = tqdm(
         range(done, schedule.steps), f"training {method.label}", schedule.steps, initial=done, unit="step",
         leave=False, **({} if accelerator.is_main_process else {"disable": True}),
     )  # fmt: skip
-    for step in bar:
-        seed_step(seed, step, accelerator.process_index)
-        x0 = observed.batch(per_process).to(accelerator.device)
-        x0 = flip_half(x0) if schedule.flip else x0
-        sigma, noise = law.sample(len(x0), x0.device), torch.randn_like(x0)
-        loss = method.loss(network, x0, sigma, noise, ratio, observed.reference_fraction, alpha).mean()
-        for group in optimiser.param_groups:
-            group["lr"] = schedule.lr * min(1, (step + 1) / max(1, schedule.warmup))
-        optimiser.zero_grad()
-        accelerator.backward(loss)
-        optimiser.step()
-        ema.step(denoiser.parameters())
-        losses.append(loss.detach())
-        done = step + 1
-        ends = done == schedule.steps
-        saves = checkpoint and (ends or done % schedule.checkpoint_every == 0)
-        if ends or saves or done % schedule.log_every == 0:  # the only place that waits for the device
-            report = Progress(done, torch.stack(losses).cpu())
-            losses = []
-            reports.append(report)
-            refuse_divergence(report, denoiser, checkpoint)
+    with devices.Stop() as stop:
+        for step in bar:
+            seed_step(seed, step, accelerator.process_index)
+            drawn = draw(observed, per_process, law, device, schedule.flip)
+            for group in optimiser.param_groups:
+                group["lr"] = schedule.lr * min(1, (step + 1) / max(1, schedule.warmup))
+            optimiser.zero_grad()
+            pending.append(gradient(accelerator, network, loss_of, drawn, schedule.micro_batch))
+            optimiser.step()
+            ema.step(denoiser.parameters())
+            done = step + 1
+            ends, asked = done == schedule.steps, stop.asked and alone
+            if not (ends or asked or done % schedule.log_every == 0):
+                continue
+            # the only place that waits for the device, and where the processes agree
+            losses = torch.cat([losses, accelerator.reduce(torch.stack(pending), "mean").cpu()])
+            asked = bool(accelerator.reduce(torch.tensor(float(stop.asked), device=device), "sum"))
+            pending = []
+            refuse_divergence(losses, denoiser, checkpoint)
+            due = time.monotonic() - saved_at >= 60 * schedule.checkpoint_minutes
+            if checkpoint and (ends or asked or due):
+                if accelerator.is_main_process:
+                    checkpoints.save(checkpoint, config, losses, processes, *state)
+                saved_at = time.monotonic()
+            if asked and not ends:
+                raise devices.Stopped(f"told to end at step {done}; the state is in {checkpoint}")
+            report = reports(losses, schedule)[-1]
             bar.set_postfix(loss=f"{report.loss:.4f}")
-            if saves and accelerator.is_main_process:
-                save_checkpoint(checkpoint, config, reports, denoiser, ema, optimiser)
             yield report
     ema.copy_to(denoiser.parameters())
     denoiser.eval()
 
 
-def refuse_divergence(report: Progress, denoiser, checkpoint: Path | None) -> None:
-    """Raise FloatingPointError at the first loss, or else weight, that is not finite, before it is saved."""
-    kept = f"; the last good state is in {checkpoint}" if checkpoint and checkpoint.exists() else ""
-    bad = (~report.losses.isfinite()).nonzero()
+def reports(losses: Tensor, schedule: Schedule) -> list[Progress]:
+    """The reports that a run with these losses (steps done,) has yielded so far."""
+    at = list(range(0, len(losses) + 1, schedule.log_every))
+    if len(losses) == schedule.steps and at[-1] != len(losses):
+        at.append(len(losses))
+    return [Progress(end, losses[start:end]) for start, end in zip(at[:-1], at[1:], strict=True)]
+
+
+def gradient(
+    accelerator: Accelerator, network, loss_of: Callable, drawn: tuple[Tensor, ...], micro_batch: int
+) -> Tensor:
+    """Leave the gradient of the batch's mean loss in the parameters; returns that loss, still on the device.
+
+    loss_of: from the parts of `drawn`, (n, ...) each, to losses (n,). micro_batch: samples at a time, 0 for all;
+    processes exchange gradients once, at the last part. A batch that does not fit is a MemoryError.
+    """
+    n = len(drawn[0])
+    size = min(micro_batch or n, n)
+
+    def backward(part: tuple[Tensor, ...]) -> Tensor:
+        loss = loss_of(*part).mean() * (len(part[0]) / n)
+        accelerator.backward(loss)
+        return loss.detach()
+
+    def trial(samples: int) -> None:
+        with accelerator.no_sync(network):
+            backward(tuple(tensor[:samples] for tensor in drawn))
+
+    parts = list(zip(*(tensor.split(size) for tensor in drawn), strict=True))
+    with devices.naming_what_fits(trial, size, accelerator.device):
+        with nullcontext() if len(parts) == 1 else accelerator.no_sync(network):
+            total = sum((backward(part) for part in parts[:-1]), torch.zeros((), device=drawn[0].device))
+        return total + backward(parts[-1])
+
+
+def refuse_divergence(losses: Tensor, denoiser, checkpoint: Path | None) -> None:
+    """Raise FloatingPointError at the first loss, or else weight, that is not finite, before it is saved.
+
+    losses: (steps done,), one a step.
+    """
+    kept = checkpoints.states(checkpoint) if checkpoint else []
+    where = f"; the last good state is in {kept[-1]}" if kept else ""
+    bad = (~losses.isfinite()).nonzero()
     if len(bad):
-        step = report.step - len(report.losses) + int(bad[0])
-        raise FloatingPointError(f"the loss is {report.losses[bad[0]].item()} at step {step}{kept}")
-    if not all(p.isfinite().all() for p in denoiser.parameters()):
-        raise FloatingPointError(f"a weight is not finite after step {report.step - 1}{kept}")
-
-
-def save_checkpoint(
-    path: Path, config: dict, reports: list[Progress], denoiser, ema: EMAModel, optimiser
-) -> None:
-    """Write the whole state of training to one file, atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    state = {
-        "config": digest(config),
-        "reports": [(report.step, report.losses) for report in reports],
-        "denoiser": denoiser.state_dict(),
-        "ema": ema.state_dict(),
-        "optimiser": optimiser.state_dict(),
-    }
-    partial = path.with_name(path.name + ".partial")
-    torch.save(state, partial)
-    partial.replace(path)
-
-
-def load_checkpoint(
-    path: Path, config: dict, denoiser, ema: EMAModel, optimiser
-) -> tuple[int, list[Progress]]:
-    """Restore the state at `path` in place; returns its step and its reports, (0, []) where there is no such file."""
-    if not path.exists():
-        return 0, []
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for a file cut short
-        raise ValueError(f"checkpoint={path}: cannot be read ({error}); delete it to start over") from error
-    if state["config"] != digest(config):
-        raise ValueError(f"checkpoint={path}: belongs to another configuration; delete it to start over")
-    denoiser.load_state_dict(state["denoiser"])
-    ema.load_state_dict(state["ema"])
-    optimiser.load_state_dict(state["optimiser"])
-    reports = [Progress(step, losses) for step, losses in state["reports"]]
-    return reports[-1].step, reports
-
-
-def save_weights(network: torch.nn.Module, path: Path) -> Path:
-    """Write a network's weights as safetensors, atomically; returns the path."""
-    partial = path.with_name(path.name + ".partial")
-    save_file({name: value.cpu().contiguous() for name, value in network.state_dict().items()}, partial)
-    partial.replace(path)
-    return path
+        step = int(bad[0])
+        raise FloatingPointError(f"the loss is {losses[step].item()} at step {step}{where}")
+    if not torch.stack([p.detach().abs().max() for p in denoiser.parameters()]).isfinite().all():
+        raise FloatingPointError(f"a weight is not finite after step {len(losses) - 1}{where}")

@@ -1,0 +1,104 @@
+"""The device and its limits: which one to take, number formats, memory that runs out, a machine that says stop."""
+
+import contextlib
+import signal
+import threading
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import find_executable_batch_size
+from accelerate.utils.memory import should_reduce_batch_size
+
+PRECISIONS = ("fp32", "bf16")
+
+
+def accelerator(device: str = "") -> Accelerator:
+    """accelerate's view of this process: its device, its rank among others.
+
+    device: "" takes the accelerator that is there, else the CPU; "cpu" leaves an accelerator alone; "cuda" or
+    "cuda:1" ask for one, and a ValueError says what there is if it is not. Under torchrun each process has its own.
+    """
+    kind, _, index = device.partition(":")
+    if kind not in ("", "cpu", "cuda", "mps") or (index and not index.isdigit()):
+        raise ValueError(f"device={device!r}: must be '', 'cpu', 'mps', 'cuda' or 'cuda:N'")
+    there = torch.cuda.device_count()
+    if kind == "cuda" and int(index or 0) >= there:
+        raise ValueError(
+            f"device={device!r}: this machine has {there} CUDA devices; leave it empty for what is there"
+        )
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise ValueError("device='mps': this machine has none; leave it empty for what is there")
+    if index:
+        torch.cuda.set_device(int(index))
+    return Accelerator(cpu=kind == "cpu")
+
+
+def autocast(device: torch.device, precision: str):
+    """Run matrix products and convolutions in bfloat16 ("bf16") or leave all in float32 ("fp32").
+
+    EDM's preconditioning, the losses and the weights stay float32: a product of both kinds is float32.
+    """
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def memory_format(device: torch.device, precision: str) -> torch.memory_format:
+    """Channels last where convolutions run on matrix units: on a GPU, and in bfloat16 on a CPU."""
+    fast = device.type == "cuda" or precision == "bf16"
+    return torch.channels_last if fast else torch.contiguous_format
+
+
+@contextlib.contextmanager
+def naming_what_fits(trial, tried: int, device: torch.device):
+    """Turn running out of memory into a MemoryError that names how many samples at a time do fit.
+
+    trial(n): the same work on n samples. tried: how many did not fit.
+    """
+    try:
+        yield
+        return
+    except RuntimeError as error:
+        if not should_reduce_batch_size(error):
+            raise
+        failed = str(error)  # not the error itself: its traceback holds the tensors that filled the memory
+
+    @find_executable_batch_size(starting_batch_size=max(1, tried // 2))
+    def fitting(batch_size: int) -> int:
+        trial(batch_size)
+        return batch_size
+
+    try:
+        fits = fitting()
+    except RuntimeError:
+        raise MemoryError(f"not even one sample fits into the memory of {device}: {failed}") from None
+    raise MemoryError(
+        f"{tried} samples at once do not fit into the memory of {device}, {fits} do: pass micro_batch={fits}, "
+        "which gathers the same batch's gradient in parts"
+    )
+
+
+class Stop:
+    """Whether this process was told to end (SIGTERM): Slurm says so some time before it kills a job.
+
+    As a context it listens, and gives the signal back to whom it belonged. Signals reach the main thread alone;
+    in any other it hears nothing.
+    """
+
+    def __init__(self):
+        self.asked = False
+
+    def _note(self, *_):
+        self.asked = True
+
+    def __enter__(self) -> "Stop":
+        self._listens = threading.current_thread() is threading.main_thread()
+        if self._listens:
+            self._before = signal.signal(signal.SIGTERM, self._note)
+        return self
+
+    def __exit__(self, *_):
+        if self._listens:
+            signal.signal(signal.SIGTERM, self._before)
+
+
+class Stopped(RuntimeError):
+    """Training was told to end and has written its state."""
