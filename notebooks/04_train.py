@@ -34,7 +34,19 @@ import numpy as np
 import pandas as pd
 from IPython.display import display
 
-from tiwlib import bias, classifier, metrics, objectives, plots, ratio, runs, sampling, training
+from tiwlib import (
+    bias,
+    classifier,
+    cost,
+    distances,
+    metrics,
+    objectives,
+    plots,
+    ratio,
+    runs,
+    sampling,
+    training,
+)
 from tiwlib.datasets import Subset
 from tiwlib.networks import image_denoiser, image_ratio, parameters_of, seeded
 from tiwlib.noise import Clean, LogNormal
@@ -63,6 +75,8 @@ width = 16  # channels of the denoiser's first level
 flip = False  # mirror half of the images (not for digits)
 n_samples = 1000  # images drawn at the end
 sampling_steps = 18  # levels of the Heun sampler
+feature_extractor = ""  # of the distances: inception, classifier or none; empty is what suits the data
+inception_weights = ""  # path of weights-inception-2015-12-05-6726825d.pth; empty: torch-fidelity's download
 
 # %%
 params = runs.parameters("04_train", globals())
@@ -71,7 +85,13 @@ made = bias.from_parameters(params, runs.PROJECT)
 data, split = made.data, made.split
 pi = chosen.fraction(reference_fraction)
 run = run or "-".join(
-    [split.setting, method, *([f"pi{pi:g}"] if reference_fraction is not None else []), f"seed{seed}"]
+    [
+        split.setting,
+        method,
+        *([f"pi{pi:g}"] if reference_fraction is not None else []),
+        *([f"alpha{alpha:g}"] if alpha != 1 else []),
+        f"seed{seed}",
+    ]
 )
 record = runs.start("04_train", run, params)
 record.hashes |= {"split": split.sha256, "images": data.sha256}
@@ -79,6 +99,8 @@ biased_set, reference_set = Subset(data.images, split.biased), Subset(data.image
 channels, side = data.images.shape[1:3]
 has_groups = data.groups is not None
 law = LogNormal()
+extractor = distances.choose(feature_extractor, data, n_samples)  # whose features; checked before training
+inception = distances.inception_weights(inception_weights) if extractor == "inception" else None
 print(
     f"{split.setting}: {len(biased_set):,} biased and {len(reference_set):,} reference images, {chosen.label}"
 )
@@ -87,7 +109,8 @@ print(
 # ## The ratio
 #
 # Fitted once for each split and kept in `checkpoints/`: methods that need the same one share it. The network
-# sees 80 % of both sets; the rest tells how far the training loss can be believed.
+# sees 80 % of both sets; the rest tells how far the training loss can be believed. How its weights spread over the
+# biased images, at several noise levels, goes into `weights.csv` of the record.
 
 # %%
 fitted = None
@@ -105,10 +128,14 @@ if chosen.ratio:
     network = seeded(image_ratio, channels, dropout=ratio_dropout, seed=seed)
     noise_law = law if chosen.ratio == "time_dependent" else Clean()
     device = training.device()
-    fitted = ratio.fit_once(path, network, biased_set, reference_set, noise_law, **options, device=device)
+    with cost.stage(record.stages, "ratio, kept" if path.exists() else "ratio"):
+        fitted = ratio.fit_once(path, network, biased_set, reference_set, noise_law, **options, device=device)
     record.hashes["ratio"] = runs.sha256(path)
     figure = plots.fit_history({chosen.ratio: fitted.history}, {chosen.ratio: fitted.step})
     display(record.figure(figure, "ratio_fit"))
+    levels = {"sigmas": (0.0,)} if chosen.ratio == "time_independent" else {}
+    weights = metrics.weights_of(fitted, biased_set, pi, **levels, device=device)
+    weights.to_csv(record.folder / "weights.csv", index=False)
 
 # %% [markdown]
 # ## Training
@@ -120,7 +147,8 @@ schedule = training.Schedule(steps, batch_size, lr, ema_half_life=max(1, steps /
 checkpoint = runs.checkpoints() / "04_train" / f"{run}.pt"
 options = {"ratio": fitted, "alpha": alpha, "seed": seed, "checkpoint": checkpoint}
 options["identity"] = {**record.hashes, "width": width}  # a state of other images or another ratio is refused
-reports = list(training.train(denoiser, chosen, observed, law, schedule, **options))
+with cost.stage(record.stages, "training"):
+    reports = list(training.train(denoiser, chosen, observed, law, schedule, **options))
 figure = plots.training_loss([r.step for r in reports], [r.loss for r in reports], chosen.label)
 display(record.figure(figure, "training_loss"))
 
@@ -131,17 +159,18 @@ display(record.figure(figure, "training_loss"))
 # them again.
 
 # %%
-x = sampling.sample(
-    denoiser, n_samples, (channels, side, side), steps=sampling_steps, seed=seed, device=training.device()
-)
-samples = metrics.to_uint8(x)
+with cost.stage(record.stages, "sampling"):
+    x = sampling.sample(
+        denoiser, n_samples, (channels, side, side), steps=sampling_steps, seed=seed, device=training.device()
+    )
+samples = distances.to_uint8(x)
 assert (
     samples.shape == (n_samples, *data.images.shape[1:]) and len(np.unique(samples, axis=0)) > n_samples / 2
 )
 seen = (
     split.reference if observed.reference_fraction == 1 else np.concatenate([split.biased, split.reference])
 )
-distances, nearest = metrics.nearest(samples, data.images[seen])
+nearest_distance, nearest = distances.nearest(samples, data.images[seen], device=training.device())
 rows = [samples[:12], data.images[seen[nearest[:12]]]]
 figure = plots.image_grid(np.concatenate(rows), 12, ["sample", "nearest"])
 display(record.figure(figure, "nearest"))
@@ -151,42 +180,86 @@ display(record.figure(figure, "samples"))
 # %% [markdown]
 # ## Measures
 #
-# A classifier of the groups, trained on all of the data, names the group of every sample, and its features carry
-# a Frechet distance to the largest part of the data that has the reference set's shares. That distance is *not*
-# Inception's FID and must not be read beside it.
+# A classifier of the groups, trained on all of the data, names the group of every sample. Distances between sets
+# are taken to the largest part of the data that has the reference set's shares, in the features of Inception (FID,
+# KID) or of that classifier. The latter are *not* FID and must not be read beside it; their keys have other names.
+#
+# The same distances of the reference set and of the biased set stand beside those of the samples. A model that
+# copies its reference images has their Frechet distance, which may be low: recall and the nearest training image
+# tell it apart.
 
 # %% tags=["nbval-ignore-output"]
+device = training.device()
 measured = {
     "method": chosen.label,
     "setting": split.setting,
     "reference_fraction": observed.reference_fraction,
+    "n_biased": len(biased_set),
+    "n_reference": len(reference_set),
     "n_samples": n_samples,
     "parameters": {"denoiser": parameters_of(denoiser)},
     "heldout_ratio_loss": fitted.heldout_loss if fitted else None,
     "final_loss": reports[-1].loss if reports else None,
-    "nearest_training_image": float(distances.mean()),
+    "nearest_training_image": float(nearest_distance.mean()),
+}
+measured_with = {
+    "seed": seed,
+    "training_images": {"count": len(seen), "sha256": distances.set_hash(data, seen)},
 }
 if has_groups:
-    weights, group_of, accuracy = classifier.fit_once(data, runs.checkpoints())
+    with cost.stage(record.stages, "classifier"):
+        path, group_of, accuracy = classifier.fit_once(data, runs.checkpoints(), device=device)
     found = classifier.predict(group_of, samples)
     sets = split.counts(data.groups, len(data.group_names))
     target = sets["reference"] / sets["reference"].sum()
     drawn = metrics.shares(found, len(target))
-    real = data.images[metrics.balanced(data.groups, target)]
     measured |= {
         "classifier_accuracy": accuracy,
-        "n_real": len(real),
         "group_names": list(data.group_names),
         "group_shares": drawn.tolist(),
         "group_intervals": metrics.share_intervals(found, len(target)).tolist(),
         "total_variation": metrics.total_variation(drawn, target),
         "fairness_discrepancy": metrics.fairness_discrepancy(drawn, target),
         "biased_total_variation": metrics.total_variation(sets["biased"] / sets["biased"].sum(), target),
-        **metrics.classifier_distances(samples, real, weights),
     }
-    record.hashes["classifier"] = runs.sha256(weights)
+    record.hashes["classifier"] = runs.sha256(path)
+    plots.save_examples(samples, found, len(target), record.folder / "samples_by_group.png")
     print(f"classifier: accuracy {accuracy:.3f} on held-out images")
-for name in ("total_variation", "classifier_frechet", "precision", "recall", "nearest_training_image"):
+
+# %% tags=["nbval-ignore-output"]
+if extractor != "none":
+    real = distances.balanced(data.groups, target) if has_groups else split.reference
+    compared = {
+        "samples": (samples, np.arange(n_samples)),
+        "reference set": (data.images, split.reference),
+        "biased set": (data.images, split.biased),
+        "real": (data.images, real),
+    }
+    network = distances.inception(inception, device) if inception else distances.classifier_features(group_of)
+    with cost.stage(record.stages, "measures"):
+        features = {name: distances.features(network, *part, device) for name, part in compared.items()}
+        truth = features.pop("real")
+        table = {name: distances.between(extractor, part, truth, seed) for name, part in features.items()}
+    display(pd.DataFrame(table).T.round(3))
+    measured |= {"n_real": len(real), **table.pop("samples"), "context": table}
+    measured_with |= {
+        "real": {
+            "name": f"{data.name}, " + ("the reference set's shares" if has_groups else "reference set"),
+            "count": len(real),
+            "sha256": distances.set_hash(data, real),
+        },
+        "feature_extractor": {
+            "name": extractor,
+            "sha256": runs.sha256(inception or path),
+            "dtype": "float64",
+        },
+    }
+else:
+    print(
+        "no groups, no distances between sets: -p feature_extractor inception compares with the reference set"
+    )
+measured["measured_with"] = measured_with
+for name in ("total_variation", "fairness_discrepancy", "nearest_training_image"):
     if name in measured:
         print(f"{name:24s} {measured[name]:.3f}")
 

@@ -1,6 +1,13 @@
 """Every figure's drawing. A function takes data and returns the figure; the notebook shows and records it."""
 
-from tiwlib.plots.data import group_shares, image_grid, shares_of_sets, use_of_groups
+from tiwlib.plots.data import (
+    group_shares,
+    image_grid,
+    samples_by_group,
+    save_examples,
+    shares_of_sets,
+    use_of_groups,
+)
 from tiwlib.plots.methods import as_table, comparison, in_order, run_label, share_lines, training_loss
 from tiwlib.plots.plane import samples_2d, scores_and_ratio, shares_by_objective
 from tiwlib.plots.ratio import calibration, fit_history, ratio_error_against_sigma, stopping
@@ -16,6 +23,8 @@ __all__ = [
     "ratio_error_against_sigma",
     "run_label",
     "samples_2d",
+    "samples_by_group",
+    "save_examples",
     "scores_and_ratio",
     "share_lines",
     "shares_by_objective",
