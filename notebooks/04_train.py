@@ -255,9 +255,8 @@ if extractor != "none":
         },
     }
 else:
-    print(
-        "no groups, no distances between sets: -p feature_extractor inception compares with the reference set"
-    )
+    towards = "" if has_groups else ", to the reference set"
+    print(f"no distances between sets: -p feature_extractor inception takes them{towards}")
 measured["measured_with"] = measured_with
 for name in ("total_variation", "fairness_discrepancy", "nearest_training_image"):
     if name in measured:

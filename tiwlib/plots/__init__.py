@@ -8,14 +8,18 @@ from tiwlib.plots.data import (
     shares_of_sets,
     use_of_groups,
 )
-from tiwlib.plots.methods import as_table, comparison, in_order, run_label, share_lines, training_loss
+from tiwlib.plots.methods import as_table, comparison, cost, in_order, run_label, share_lines, training_loss
 from tiwlib.plots.plane import samples_2d, scores_and_ratio, shares_by_objective
-from tiwlib.plots.ratio import calibration, fit_history, ratio_error_against_sigma, stopping
+from tiwlib.plots.ratio import calibration, fit_history, ratio_error_against_sigma, stopping, weights
+from tiwlib.plots.sweeps import against, differences, trade_off
 
 __all__ = [
+    "against",
     "as_table",
     "calibration",
     "comparison",
+    "cost",
+    "differences",
     "fit_history",
     "group_shares",
     "image_grid",
@@ -30,6 +34,8 @@ __all__ = [
     "shares_by_objective",
     "shares_of_sets",
     "stopping",
+    "trade_off",
     "training_loss",
     "use_of_groups",
+    "weights",
 ]

@@ -108,6 +108,7 @@ def save_examples(images: np.ndarray, groups: np.ndarray, n_groups: int, path: P
 
 def samples_by_group(kept: dict[str, Path], names: tuple[str, ...]) -> Figure:
     """What `save_examples` kept, a panel for each method; names: of the groups, for the rows."""
+    names = names[:FEW]
     figure, axes = plt.subplots(
         1, len(kept), figsize=(1.75 * len(kept) + 0.6, 0.22 * len(names) + 0.4), squeeze=False
     )
@@ -116,8 +117,9 @@ def samples_by_group(kept: dict[str, Path], names: tuple[str, ...]) -> Figure:
             pixels = np.asarray(image)
         panel.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         panel.set(title=label, xticks=[], yticks=[])
+        for row in range(1, len(names)):
+            panel.axhline(row * len(pixels) / len(names) - 0.5, color="white", linewidth=1.5)
         sns.despine(ax=panel, left=True, bottom=True)
-    names = names[:FEW]
     axes[0][0].set_yticks((np.arange(len(names)) + 0.5) * len(pixels) / len(names) - 0.5, names)
     axes[0][0].tick_params(left=False)
     return close(figure)
