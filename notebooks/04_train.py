@@ -100,7 +100,9 @@ channels, side = data.images.shape[1:3]
 has_groups = data.groups is not None
 law = LogNormal()
 extractor = distances.choose(feature_extractor, data, n_samples)  # whose features; checked before training
-inception = distances.inception_weights(inception_weights) if extractor == "inception" else None
+inception = None
+if extractor == "inception":
+    inception = distances.inception_weights(inception_weights and runs.PROJECT / inception_weights)
 print(
     f"{split.setting}: {len(biased_set):,} biased and {len(reference_set):,} reference images, {chosen.label}"
 )
@@ -235,24 +237,30 @@ if extractor != "none":
         "biased set": (data.images, split.biased),
         "real": (data.images, real),
     }
-    network = distances.inception(inception, device) if inception else distances.classifier_features(group_of)
+    device = distances.with_float64(device)
+    network = (
+        distances.inception(inception, device)
+        if inception
+        else distances.classifier_features(group_of, device)
+    )
     with cost.stage(record.stages, "measures"):
         features = {name: distances.features(network, *part, device) for name, part in compared.items()}
         truth = features.pop("real")
         table = {name: distances.between(extractor, part, truth, seed) for name, part in features.items()}
     display(pd.DataFrame(table).T.round(3))
     measured |= {"n_real": len(real), **table.pop("samples"), "context": table}
+    weights_hash = runs.sha256(inception or path)
+    if inception and not weights_hash.startswith(distances.INCEPTION_HASH):
+        print(
+            f"{inception.name} is not the published Inception: these numbers are no FID to compare with others"
+        )
     measured_with |= {
         "real": {
             "name": f"{data.name}, " + ("the reference set's shares" if has_groups else "reference set"),
             "count": len(real),
             "sha256": distances.set_hash(data, real),
         },
-        "feature_extractor": {
-            "name": extractor,
-            "sha256": runs.sha256(inception or path),
-            "dtype": "float64",
-        },
+        "feature_extractor": {"name": extractor, "sha256": weights_hash, "dtype": "float64"},
     }
 else:
     towards = "" if has_groups else ", to the reference set"

@@ -34,6 +34,7 @@ from tiwlib.datasets import ImageData
 
 EXTRACTORS = ("inception", "classifier", "none")
 INCEPTION = Path(URL_INCEPTION_V3).name  # weights-inception-2015-12-05-6726825d.pth
+INCEPTION_HASH = INCEPTION[-12:-4]  # the first digits of its sha256, by which a download is checked
 NATURAL = ("cifar10", "cifar100", "celeba", "ffhq")  # the data whose FID the field knows
 NEIGHBOURS = 3  # of precision and recall (Kynkaanniemi et al. 2019)
 
@@ -78,7 +79,7 @@ def inception_weights(path: str | Path = "") -> Path:
         cached.parent.mkdir(parents=True, exist_ok=True)
         try:
             torch.hub.download_url_to_file(
-                URL_INCEPTION_V3, str(cached), hash_prefix=INCEPTION[-12:-4], progress=False
+                URL_INCEPTION_V3, str(cached), hash_prefix=INCEPTION_HASH, progress=False
             )
         except (OSError, RuntimeError) as error:  # no network, or not what its name promises
             raise FileNotFoundError(
@@ -123,10 +124,15 @@ def inception(weights: Path, device="cpu") -> Network:
     return lambda images: network(images.expand(-1, 3, -1, -1))[0].double()
 
 
-def classifier_features(classifier: nn.Module) -> Network:
+def classifier_features(classifier: nn.Module, device="cpu") -> Network:
     """A group classifier's last hidden layer: uint8 (B, C, H, W) -> (B, its number of features)."""
-    network = copy.deepcopy(classifier).double()
+    network = copy.deepcopy(classifier).to(device).double()
     return lambda images: network.features(images.double() / 127.5 - 1)
+
+
+def with_float64(device: torch.device) -> torch.device:
+    """The device, or the CPU in place of one that has no float64 (Apple's)."""
+    return torch.device("cpu") if device.type == "mps" else device
 
 
 @torch.no_grad()
