@@ -283,3 +283,8 @@ def test_classifier_frechet_distance_is_the_formula_and_orders_damage(digits_cla
     root = sqrtm(cov[0] @ cov[1] + 1e-12 * np.eye(64)).real
     expected = ((mu[0] - mu[1]) ** 2).sum() + np.trace(cov[0] + cov[1] - 2 * root)
     assert damaged["classifier_frechet"] == pytest.approx(expected, rel=1e-2)
+
+
+def test_a_device_without_float64_is_left():
+    assert distances.with_float64(torch.device("mps")).type == "cpu"
+    assert distances.with_float64(torch.device("cuda", 1)) == torch.device("cuda", 1)
