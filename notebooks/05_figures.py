@@ -55,17 +55,19 @@ trained = [r for r in runs.finished("04_train") if r["params"]["method"] in meth
 # ## Scores and ratio in the plane
 #
 # The paper's example in closed form: $p_{\rm bias}$ has 80 % of its mass at $(-2,-2)$, $p_{\rm data}$ half. The
-# gradient of $\log r$ points from the crowded mode to the rare one; noise lets both fade.
+# gradient of $\log r$ points from the crowded mode to the rare one; noise lets both fade. Notebook 01 shows the
+# picture and the learned ratio beside it; here it is drawn for print.
 
 # %%
 figure = plots.scores_and_ratio(EXACT_RATIO)
-display(record.figure(figure, "scores_and_ratio"))
+saved = record.figure(figure, "scores_and_ratio")
 
 # %% tags=["nbval-ignore-output"]
 if in_the_plane:
     shares = pd.DataFrame(in_the_plane["metrics"]["shares"])
-    p = in_the_plane["params"]["reference_fraction"]
-    figure = plots.shares_by_objective(shares, target=0.5, observed=p * 0.5 + (1 - p) * 0.2)
+    pi = in_the_plane["params"]["reference_fraction"]
+    unbiased, biased = (density.weights[1] for density in (EXACT_RATIO.p_data, EXACT_RATIO.p_bias))
+    figure = plots.shares_by_objective(shares, unbiased, pi * unbiased + (1 - pi) * biased)
     display(record.figure(figure, "minority_shares"))
 else:
     print(
@@ -176,7 +178,7 @@ kept = {label: path for label, path in kept.items() if path.exists()}
 if kept:
     display(record.figure(plots.samples_by_group(kept, group_names), "samples_by_group"))
 elif has_groups:
-    print("the records hold no samples by group: make reproduce, after deleting results/04_train")
+    print("the records hold no samples by group: rm -r results/04_train; make reproduce")
 
 # %% [markdown]
 # ## The parts of the objective
@@ -247,7 +249,7 @@ if len(spread):
         print(f"{estimator:17s} sigma {sigma:g}: {share:.1%} of the biased images have a weight below 0.01")
 else:
     low = pd.Series(dtype=float)
-    print("the records hold no weights: make reproduce, after deleting results/04_train")
+    print("the records hold no weights: rm -r results/04_train; make reproduce")
 
 # %% [markdown]
 # ## What it costs
@@ -262,7 +264,7 @@ if len(spent):
     device = plain[0]["provenance"]["device"]
     print(f"on {device}, {plain[0]['provenance']['machine']}")
 else:
-    print("the records hold no times of stages: make reproduce, after deleting results/04_train")
+    print("the records hold no times of stages: rm -r results/04_train; make reproduce")
 
 # %% [markdown]
 # ## The record
