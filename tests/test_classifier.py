@@ -41,12 +41,13 @@ def test_the_digits_classifier_is_accurate_and_kept(tmp_path, monkeypatch):
 def test_the_residual_network_learns_is_kept_and_loaded(tmp_path, monkeypatch):
     monkeypatch.setattr(classifier, "MANY", 200)
     monkeypatch.setattr(classifier.ResNet, "EPOCHS", 3)
+    monkeypatch.setattr(classifier.ResNet.__init__, "__defaults__", (16,))  # width
     monkeypatch.setattr(classifier.ResNet, "BATCH_SIZE", 16)
     data = generated(200)
     path, network, accuracy = classifier.fit_once(data, tmp_path)
     assert isinstance(network, classifier.ResNet) and accuracy > 0.9  # chance is a half
     assert torch.equal(classifier.load(path)[0].logits.weight, network.logits.weight)
-    assert network.features(torch.zeros(2, 3, 40, 32)).shape == (2, 256), "any size from 32 on"
+    assert network.features(torch.zeros(2, 3, 40, 32)).shape == (2, 128), "any size from 32 on"
 
 
 def test_the_same_seed_gives_the_same_file(tmp_path):
