@@ -145,6 +145,7 @@ for seed in range(seeds):
             rows.append({"seed": seed, "t": t, "error": constant, "estimator": "time-independent"})
 if in_the_plane:
     errors = pd.DataFrame(rows)
+    errors.to_csv(record.folder / "ratio_error.csv", index=False, float_format="%.5g")
     figure = plots.ratio_error_against_sigma(errors)
     display(record.figure(figure, "ratio_error"))
 

@@ -34,7 +34,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import display
 
-from tiwlib import classifier, metrics, plots, runs
+from tiwlib import classifier, cost, distances, metrics, plots, runs
 from tiwlib.experiment import Experiment, launch
 from tiwlib.networks import parameters_of, save_pretrained
 
@@ -72,6 +72,8 @@ num_processes = 1  # GPUs (or CPU processes) that share a batch, by torchrun
 checkpoint_minutes = 5.0  # between two saved states
 n_samples = 1000  # images drawn at the end
 sampling_steps = 18  # levels of the Heun sampler; the paper takes 40 for CelebA
+feature_extractor = ""  # of the distances: inception, classifier or none; empty is what suits the data
+inception_weights = ""  # path of weights-inception-2015-12-05-6726825d.pth; empty: torch-fidelity's download
 
 # %%
 params = runs.parameters("04_train", globals())
@@ -80,6 +82,10 @@ data, split, chosen = experiment.data, experiment.split, experiment.method
 run = experiment.name
 record = runs.start("04_train", run, params)
 has_groups = data.groups is not None
+extractor = distances.choose(feature_extractor, data, n_samples)  # whose features; checked before training
+inception = None
+if extractor == "inception":
+    inception = distances.inception_weights(inception_weights and runs.PROJECT / inception_weights)
 print(
     f"{split.setting}: {len(split.biased):,} biased and {len(split.reference):,} reference images, {chosen.label}"
 )
@@ -88,13 +94,19 @@ print(
 # ## The ratio
 #
 # Fitted once for each split and kept in `checkpoints/`: methods that need the same one share it. The network
-# sees 80 % of both sets; the rest tells how far the training loss can be believed.
+# sees 80 % of both sets; the rest tells how far the training loss can be believed. How its weights spread over the
+# biased images, at several noise levels, goes into `weights.csv` of the record.
 
 # %%
-fitted = experiment.fit_ratio()
+with cost.stage(record.stages, "ratio, kept" if experiment.ratio_is_kept else "ratio"):
+    fitted = experiment.fit_ratio()
 if fitted:
     figure = plots.fit_history({chosen.ratio: fitted.history}, {chosen.ratio: fitted.step})
     display(record.figure(figure, "ratio_fit"))
+    pi = experiment.observed.reference_fraction
+    levels = {"sigmas": (0.0,)} if chosen.ratio == "time_independent" else {}
+    weights = metrics.weights_of(fitted, experiment.biased, pi, **levels, device=experiment.device)
+    weights.to_csv(record.folder / "weights.csv", index=False)
 
 # %% [markdown]
 # ## Training
@@ -103,10 +115,11 @@ if fitted:
 # runs in so many processes under torchrun first, and here the finished state is taken up.
 
 # %%
-if num_processes > 1:
-    launch(params, experiment.checkpoint)
 denoiser = experiment.denoiser()
-reports = list(experiment.train(denoiser, fitted))
+with cost.stage(record.stages, "training"):
+    if num_processes > 1:
+        launch(params, experiment.checkpoint)
+    reports = list(experiment.train(denoiser, fitted))
 figure = plots.training_loss([r.step for r in reports], [r.loss for r in reports], chosen.label)
 display(record.figure(figure, "training_loss"))
 
@@ -117,7 +130,8 @@ display(record.figure(figure, "training_loss"))
 # them again.
 
 # %%
-samples = experiment.sample(denoiser)
+with cost.stage(record.stages, "sampling"):
+    samples = experiment.sample(denoiser)
 assert (
     samples.shape == (n_samples, *data.images.shape[1:]) and len(np.unique(samples, axis=0)) > n_samples / 2
 )
@@ -126,7 +140,7 @@ seen = (
     if experiment.observed.reference_fraction == 1
     else np.concatenate([split.biased, split.reference])
 )
-distances, nearest = metrics.nearest(samples, data.images[seen])
+nearest_distance, nearest = distances.nearest(samples, data.images[seen], device=experiment.device)
 rows = [samples[:12], data.images[seen[nearest[:12]]]]
 figure = plots.image_grid(np.concatenate(rows), 12, ["sample", "nearest"])
 display(record.figure(figure, "nearest"))
@@ -136,42 +150,91 @@ display(record.figure(figure, "samples"))
 # %% [markdown]
 # ## Measures
 #
-# A classifier of the groups, trained on all of the data, names the group of every sample, and its features carry
-# a Frechet distance to the largest part of the data that has the reference set's shares. That distance is *not*
-# Inception's FID and must not be read beside it.
+# A classifier of the groups, trained on all of the data, names the group of every sample. Distances between sets
+# are taken to the largest part of the data that has the reference set's shares, in the features of Inception (FID,
+# KID) or of that classifier. The latter are *not* FID and must not be read beside it; their keys have other names.
+#
+# The same distances of the reference set and of the biased set stand beside those of the samples. A model that
+# copies its reference images has their Frechet distance, which may be low: recall and the nearest training image
+# tell it apart.
 
 # %% tags=["nbval-ignore-output"]
+device = experiment.device
 measured = {
     "method": chosen.label,
     "setting": split.setting,
     "reference_fraction": experiment.observed.reference_fraction,
+    "n_biased": len(experiment.biased),
+    "n_reference": len(experiment.reference),
     "n_samples": n_samples,
     "parameters": {"denoiser": parameters_of(denoiser)},
     "heldout_ratio_loss": fitted.heldout_loss if fitted else None,
     "final_loss": reports[-1].loss if reports else None,
-    "nearest_training_image": float(distances.mean()),
+    "nearest_training_image": float(nearest_distance.mean()),
+}
+measured_with = {
+    "seed": seed,
+    "training_images": {"count": len(seen), "sha256": distances.set_hash(data, seen)},
 }
 if has_groups:
-    weights, group_of, accuracy = classifier.fit_once(data, runs.checkpoints())
+    with cost.stage(record.stages, "classifier"):
+        path, group_of, accuracy = classifier.fit_once(data, runs.checkpoints(), device=device)
     found = classifier.predict(group_of, samples)
     sets = split.counts(data.groups, len(data.group_names))
     target = sets["reference"] / sets["reference"].sum()
     drawn = metrics.shares(found, len(target))
-    real = data.images[metrics.balanced(data.groups, target)]
     measured |= {
         "classifier_accuracy": accuracy,
-        "n_real": len(real),
         "group_names": list(data.group_names),
         "group_shares": drawn.tolist(),
         "group_intervals": metrics.share_intervals(found, len(target)).tolist(),
         "total_variation": metrics.total_variation(drawn, target),
         "fairness_discrepancy": metrics.fairness_discrepancy(drawn, target),
         "biased_total_variation": metrics.total_variation(sets["biased"] / sets["biased"].sum(), target),
-        **metrics.classifier_distances(samples, real, weights),
     }
-    record.hashes["classifier"] = runs.sha256(weights)
+    record.hashes["classifier"] = runs.sha256(path)
+    plots.save_examples(samples, found, len(target), record.folder / "samples_by_group.png")
     print(f"classifier: accuracy {accuracy:.3f} on held-out images")
-for name in ("total_variation", "classifier_frechet", "precision", "recall", "nearest_training_image"):
+
+# %% tags=["nbval-ignore-output"]
+if extractor != "none":
+    real = distances.balanced(data.groups, target) if has_groups else split.reference
+    compared = {
+        "samples": (samples, np.arange(n_samples)),
+        "reference set": (data.images, split.reference),
+        "biased set": (data.images, split.biased),
+        "real": (data.images, real),
+    }
+    device = distances.with_float64(device)
+    network = (
+        distances.inception(inception, device)
+        if inception
+        else distances.classifier_features(group_of, device)
+    )
+    with cost.stage(record.stages, "measures"):
+        features = {name: distances.features(network, *part, device) for name, part in compared.items()}
+        truth = features.pop("real")
+        table = {name: distances.between(extractor, part, truth, seed) for name, part in features.items()}
+    display(pd.DataFrame(table).T.round(3))
+    measured |= {"n_real": len(real), **table.pop("samples"), "context": table}
+    weights_hash = runs.sha256(inception or path)
+    if inception and not weights_hash.startswith(distances.INCEPTION_HASH):
+        print(
+            f"{inception.name} is not the published Inception: these numbers are no FID to compare with others"
+        )
+    measured_with |= {
+        "real": {
+            "name": f"{data.name}, " + ("the reference set's shares" if has_groups else "reference set"),
+            "count": len(real),
+            "sha256": distances.set_hash(data, real),
+        },
+        "feature_extractor": {"name": extractor, "sha256": weights_hash, "dtype": "float64"},
+    }
+else:
+    towards = "" if has_groups else ", to the reference set"
+    print(f"no distances between sets: -p feature_extractor inception takes them{towards}")
+measured["measured_with"] = measured_with
+for name in ("total_variation", "fairness_discrepancy", "nearest_training_image"):
     if name in measured:
         print(f"{name:24s} {measured[name]:.3f}")
 

@@ -13,101 +13,132 @@
 # ---
 
 # %% [markdown]
-# # 5. All methods side by side
+# # 5. The figures
 #
 # **Question.** Which method comes nearest to the unbiased data, and at what price?
 #
-# This notebook trains nothing. It reads the records of notebook 04 under `results/` and draws them; whatever is
-# missing is named together with the command that makes it.
+# This notebook trains nothing. It draws the paper's figures from the records under `results/`, as far as our runs
+# go; whatever is missing is named together with the command that makes it.
 #
 # | reads | writes | takes |
 # |---|---|---|
-# | `results/04_train/*/` | `results/05_figures/<run>/` | seconds |
+# | `results/04_train/*/`, `<plane>` of 01 and 03 | `results/05_figures/<run>/` | seconds |
 
 # %%
 import pandas as pd
 from IPython.display import display
 
-from tiwlib import metrics, objectives, plots, runs
+from tiwlib import metrics, objectives, plots, records, runs
+from tiwlib.gaussians import EXACT_RATIO
 
 # %% tags=["parameters"]
 run = "default"  # name of the record under results/05_figures/
+plane = "default"  # name of the records of notebooks 01 and 03 that are drawn
 setting = "digits-lt"  # whose runs are compared
 methods = ["dsm_ref", "dsm_obs", "iw_dsm", "tiw_dsm", "w_only", "c_only"]  # which of them
+sizes = [
+    "digits-lt-5",
+    "digits-lt",
+    "digits-lt-25",
+    "digits-lt-50",
+]  # settings that differ in the reference set
 
 # %%
 params = runs.parameters("05_figures", globals())
 labels = {name: objectives.method(name).label for name in methods}
 record = runs.start("05_figures", run, params)
+in_the_plane = {r["run"]: r for r in runs.finished("01_density_ratio_2d")}.get(plane)
+ratio_errors = {r["run"]: r for r in runs.finished("03_ratio_accuracy")}.get(plane)
+trained = [r for r in runs.finished("04_train") if r["params"]["method"] in methods]
 
 # %% [markdown]
-# ## The runs
+# ## Scores and ratio in the plane
+#
+# The paper's example in closed form: $p_{\rm bias}$ has 80 % of its mass at $(-2,-2)$, $p_{\rm data}$ half. The
+# gradient of $\log r$ points from the crowded mode to the rare one; noise lets both fade. Notebook 01 shows the
+# picture and the learned ratio beside it; here it is drawn for print.
 
 # %%
-found = [r for r in runs.finished("04_train") if r["metrics"]["setting"] == setting]
-found = [r for r in found if r["params"]["method"] in methods]
-for name in methods:
-    if name not in {r["params"]["method"] for r in found}:
-        print(
-            f"no run of {labels[name]}; make one: papermill notebooks/04_train.ipynb out.ipynb -p method {name}"
-        )
-if not found:
-    raise ValueError(
-        f"setting={setting!r}: no finished run of notebook 04 has it; `make reproduce` makes them"
-    )
+figure = plots.scores_and_ratio(EXACT_RATIO)
+saved = record.figure(figure, "scores_and_ratio")
 
-# What is averaged must differ in nothing but the seed, and what is compared in nothing but the method.
-for r in found:
-    differing = [
-        name
-        for name in r["params"]
-        if name not in ("run", "method", "seed", "reference_fraction")
-        and r["params"][name] != found[0]["params"][name]
-    ]
-    if differing or r["provenance"]["hashes"]["images"] != found[0]["provenance"]["hashes"]["images"]:
-        what = ", ".join(differing) or "their images"
-        raise ValueError(f"runs {found[0]['run']} and {r['run']} differ in {what}: move one folder elsewhere")
-
-frame = pd.DataFrame(
-    [
-        {
-            "run": r["run"],
-            "seed": r["params"]["seed"],
-            "method": plots.run_label(r["params"]["method"], r["params"]["reference_fraction"]),
-            **{name: value for name, value in r["metrics"].items() if isinstance(value, float)},
-        }
-        for r in found
-    ]
-)
-assert not frame.duplicated(["method", "seed"]).any(), "one run for each method and seed"
-print(f"{setting}: {frame.method.nunique()} methods")
-has_groups = "total_variation" in frame
-if has_groups:
+# %% tags=["nbval-ignore-output"]
+if in_the_plane:
+    shares = pd.DataFrame(in_the_plane["metrics"]["shares"])
+    pi = in_the_plane["params"]["reference_fraction"]
+    unbiased, biased = (density.weights[1] for density in (EXACT_RATIO.p_data, EXACT_RATIO.p_bias))
+    figure = plots.shares_by_objective(shares, unbiased, pi * unbiased + (1 - pi) * biased)
+    display(record.figure(figure, "minority_shares"))
+else:
     print(
-        f"total variation of the biased set from the reference set: {frame.biased_total_variation.iloc[0]:.3f}"
+        f"no run {plane!r} of notebook 01: papermill notebooks/01_density_ratio_2d.ipynb out.ipynb -p run {plane}"
     )
 
 # %% [markdown]
-# ## Shares against quality
+# ## The ratio's error against the noise level
+
+# %% tags=["nbval-ignore-output"]
+if ratio_errors and (ratio_errors["folder"] / "ratio_error.csv").exists():
+    errors = pd.read_csv(ratio_errors["folder"] / "ratio_error.csv")
+    display(record.figure(plots.ratio_error_against_sigma(errors), "ratio_error"))
+    share = ratio_errors["metrics"]["error_share"]
+    print(f"integrated, time-dependent over time-independent: {share['mean']:.2f} in the mean over seeds,")
+    print(f"95 % interval {share['low']:.2f} to {share['high']:.2f}; the paper: 0.391, one run")
+else:
+    print(
+        f"run {plane!r} of notebook 03 holds no errors: "
+        f"papermill notebooks/03_ratio_accuracy.ipynb out.ipynb -p run {plane}"
+    )
+
+# %% [markdown]
+# ## All methods side by side
 #
-# *Total variation* is the distance of the samples' group shares from equal ones, 0 is fair. *Frechet distance*
-# is taken in the features of the group classifier: it is not Inception's FID. The *distance to the nearest
-# training image* tells a model that copies from one that draws: look at it before you praise a low distance.
-# A bar is the mean over seeds, every dot one run.
+# *Total variation* is the distance of the samples' group shares from those of the reference set, 0 is fair. The
+# *Frechet distance* is Inception's FID where the runs took that, else a distance in the features of the group
+# classifier, which is not FID. A line marks what the reference set and the biased set themselves have. The
+# *distance to the nearest training image* tells a model that copies from one that draws: look at it, and at
+# recall, before you praise a low distance. A bar is the mean over seeds, every dot one run.
 #
 # DSM(obs) draws its batches from all observed images alike, the others half from the reference set. *DSM(obs),
 # half* is plain training on the same batches as theirs, and so the fair partner of W-only, whose minimiser is
 # the same.
 
+# %%
+plain = [r for r in trained if r["metrics"]["setting"] == setting and r["params"]["alpha"] == 1]
+missing = [name for name in methods if name not in {r["params"]["method"] for r in plain}]
+for name in missing:
+    print(
+        f"no run of {labels[name]}; make one: papermill notebooks/04_train.ipynb out.ipynb -p method {name}"
+    )
+if not plain:
+    raise ValueError(
+        f"setting={setting!r}: no finished run of notebook 04 has it; `make reproduce` makes them"
+    )
+records.comparable(plain)  # what is averaged differs in nothing but the seed, what is compared in the method
+frame = records.table(plain)
+assert not frame.duplicated(["method", "seed"]).any(), "one run for each method and seed"
+print(f"{setting}: {frame.method.nunique()} methods")
+has_groups = "total_variation" in frame
+if has_groups:
+    biased_variation = frame.biased_total_variation.iloc[0]
+    print(f"total variation of the biased set from the reference set: {biased_variation:.3f}")
+
 # %% tags=["nbval-ignore-output"]
+frechet = "fid" if "fid" in frame else "classifier_frechet"
 measures = {
     "total_variation": "total variation of group shares",
+    "fid": "FID (Inception)",
     "classifier_frechet": "Frechet distance (group classifier)",
     "recall": "recall",
     "nearest_training_image": "distance to the nearest training image",
 }
 measures = {name: label for name, label in measures.items() if name in frame}
-figure = plots.comparison(frame, measures)
+sets = pd.DataFrame(
+    {name: values[frechet] for name, values in r["metrics"]["context"].items()}
+    for r in plain
+    if "context" in r["metrics"]
+)
+figure = plots.comparison(frame, measures, {frechet: sets.mean().to_dict()} if len(sets) else None)
 display(record.figure(figure, "comparison"))
 
 # %% [markdown]
@@ -127,23 +158,122 @@ for label, part in frame.groupby("method", sort=False):
 display(plots.as_table(table, measures))
 
 # %% [markdown]
-# ## Shares of the groups
+# ## Shares of the groups, and samples of them
+#
+# The first samples of each group, as the classifier names it; grey where there are no more. Nothing is picked.
 
 # %% tags=["nbval-ignore-output"]
+first = [r for r in plain if r["params"]["seed"] == frame.seed.min()]
+first = {plots.run_label(r["params"]["method"], r["params"]["reference_fraction"]): r for r in first}
 if has_groups:
-    first = [r for r in found if r["params"]["seed"] == frame.seed.min()]
-    shares = {
-        plots.run_label(r["params"]["method"], r["params"]["reference_fraction"]): r["metrics"][
-            "group_shares"
-        ]
-        for r in first
-    }
-    figure = plots.share_lines(shares, found[0]["metrics"]["group_names"])
+    group_names = plain[0]["metrics"]["group_names"]
+    figure = plots.share_lines(
+        {label: r["metrics"]["group_shares"] for label, r in first.items()}, group_names
+    )
     display(record.figure(figure, "group_shares"))
+
+# %% tags=["nbval-ignore-output"]
+kept = {label: first[label]["folder"] / "samples_by_group.png" for label in plots.in_order(first)}
+kept = {label: path for label, path in kept.items() if path.exists()}
+if kept:
+    display(record.figure(plots.samples_by_group(kept, group_names), "samples_by_group"))
+elif has_groups:
+    print("the records hold no samples by group: rm -r results/04_train; make reproduce")
+
+# %% [markdown]
+# ## The parts of the objective
+#
+# *W-only* keeps the weight, *C-only* the correction. Seeds share split and ratio, so the difference from the full
+# objective is taken seed by seed: a dot each, the diamond is their mean with its interval.
+
+# %% tags=["nbval-ignore-output"]
+parts = frame[frame.method.isin(["TIW-DSM", "W-only", "C-only", "DSM(obs), half"])]
+if has_groups and {"TIW-DSM", "W-only", "C-only"} <= set(parts.method):
+    chosen = {name: measures[name] for name in ("total_variation", frechet)}
+    display(record.figure(plots.differences(parts, "TIW-DSM", chosen), "ablation"))
+else:
+    print(
+        'not all parts are there: make reproduce METHODS="tiw_dsm w_only c_only dsm_obs_half" SEEDS="0 1 2"'
+    )
+
+# %% [markdown]
+# ## The size of the reference set
+
+# %% tags=["nbval-ignore-output"]
+names = ("dsm_ref", "dsm_obs", "iw_dsm", "tiw_dsm")
+found = [r for r in trained if r["metrics"]["setting"] in sizes and r["params"]["method"] in names]
+found = [r for r in found if r["params"]["alpha"] == 1 and r["params"]["reference_fraction"] is None]
+found = [r for r in found if "n_reference" in r["metrics"]]
+if len({r["metrics"]["n_reference"] for r in found}) > 1:
+    records.comparable(found, ("setting",))
+    chosen = {name: measures[name] for name in measures if name in ("total_variation", frechet, "recall")}
+    figure = plots.against(records.table(found), "n_reference", "reference images", chosen)
+    display(record.figure(figure, "reference_size"))
+else:
+    print("no runs of several reference sizes: make sweep CONFIG=workflow/reference_size.yaml")
+
+# %% [markdown]
+# ## The power of the weight
+#
+# $w^\alpha$ in place of $w$, in weight and correction: $\alpha = 0$ would be plain training on the same batches,
+# $\alpha = 1$ is the objective, beyond it the shares are pushed further than the ratio says.
+
+# %% tags=["nbval-ignore-output"]
+found = [
+    r
+    for r in trained
+    if r["metrics"]["setting"] == setting and r["params"]["method"] in ("iw_dsm", "tiw_dsm")
+]
+found = [r for r in found if r["params"]["reference_fraction"] is None]
+if has_groups and len({r["params"]["alpha"] for r in found}) > 1:
+    records.comparable(found, ("alpha",))
+    chosen = (measures[frechet], measures["total_variation"])
+    figure = plots.trade_off(records.table(found), frechet, "total_variation", chosen)
+    display(record.figure(figure, "alpha"))
+else:
+    print("no runs of several powers: make sweep CONFIG=workflow/alpha.yaml")
+
+# %% [markdown]
+# ## The weights of the biased images
+#
+# How many images does the objective see? $w = r / (\pi r + 1 - \pi)$ of every biased image, at several noise
+# levels. The paper finds more than 75 % of them below 0.01 where the ratio is time-independent (IW-DSM, at
+# $\sigma = 0$): those images are as good as thrown away. Noise brings all weights nearer to one.
+
+# %% tags=["nbval-ignore-output"]
+spread = records.weights([r for r in plain if r["params"]["reference_fraction"] is None])
+if len(spread):
+    display(record.figure(plots.weights(spread), "weights"))
+    low = spread[spread.log10_w < -2].groupby(["estimator", "sigma"]).share.sum()
+    for (estimator, sigma), share in low.items():
+        print(f"{estimator:17s} sigma {sigma:g}: {share:.1%} of the biased images have a weight below 0.01")
+else:
+    low = pd.Series(dtype=float)
+    print("the records hold no weights: rm -r results/04_train; make reproduce")
+
+# %% [markdown]
+# ## What it costs
+#
+# The ratio network is fitted once for a split; runs that share it are each given its cost here. Beyond that, a
+# step of TIW-DSM is dearer than one of DSM by a forward and a backward pass through the ratio network.
+
+# %% tags=["nbval-ignore-output"]
+spent = records.costs(plain)
+if len(spent):
+    display(record.figure(plots.cost(spent), "cost"))
+    device = plain[0]["provenance"]["device"]
+    print(f"on {device}, {plain[0]['provenance']['machine']}")
+else:
+    print("the records hold no times of stages: rm -r results/04_train; make reproduce")
 
 # %% [markdown]
 # ## The record
 
 # %%
-record.finish({"setting": setting, "runs": sorted(frame.run), "table": table})
+results = {"setting": setting, "runs": sorted(frame.run), "table": table}
+if len(low):
+    results["weights_below_0.01"] = [
+        {"estimator": estimator, "sigma": sigma, "share": share} for (estimator, sigma), share in low.items()
+    ]
+record.finish(results)
 print(f"recorded: {run}")

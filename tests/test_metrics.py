@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tiwlib import bias, classifier, metrics
-from tiwlib.datasets import ImageData, batch
+from tiwlib import bias, distances, metrics
 from tiwlib.gaussians import EXACT_RATIO, P_BIAS
 
 
@@ -59,13 +58,6 @@ def test_the_error_of_one_against_quadrature(i):
     )  # rare points between the modes carry it
 
 
-def test_a_balanced_subset_has_the_target_shares():
-    groups = np.array([0] * 50 + [1] * 20 + [2] * 30)
-    chosen = metrics.balanced(groups, np.array([0.5, 0.25, 0.25]))
-    assert np.bincount(groups[chosen]).tolist() == [40, 20, 20]
-    assert np.bincount(groups[metrics.balanced(groups, np.array([0.5, 0.5, 0.0]))]).tolist() == [20, 20]
-
-
 def test_t_interval_against_the_textbook():
     mean, low, high = metrics.mean_interval([1.0, 2.0, 3.0, 4.0])
     half = 3.182446 * (5 / 3) ** 0.5 / 2  # t(0.975, 3) s / sqrt(n)
@@ -90,22 +82,6 @@ def test_distances_of_shares():
     )
 
 
-def test_bytes_and_numbers_are_inverse():
-    images = np.arange(256, dtype=np.uint8).reshape(4, 1, 8, 8)
-    assert (metrics.to_uint8(batch(images, np.arange(4))) == images).all()
-    assert metrics.to_uint8(torch.tensor([[-3.0, 3.0]])).tolist() == [[0, 255]]
-
-
-def test_nearest_training_image_is_found():
-    training = np.zeros((3, 1, 2, 2), np.uint8)
-    training[1] = 255
-    images = training[[1, 0]].copy()
-    images[1, 0, 0, 0] = 51  # 0.4 of the range of 2, in one pixel of four
-    distances, index = metrics.nearest(images, training)
-    assert index.tolist()[0] == 1 and distances[0] == 0
-    assert distances[1] == pytest.approx(0.4 / 2, abs=1e-6)
-
-
 class Oracle:
     """The exact ratio of clean digits: that of the shares of the image's own group."""
 
@@ -116,7 +92,7 @@ class Oracle:
         self.group_of = {made.data.images[i].tobytes(): g for i, g in enumerate(made.data.groups)}
 
     def log_ratio(self, x, sigma):
-        images = metrics.to_uint8(x)
+        images = distances.to_uint8(x)
         return torch.tensor([self.log_r[self.group_of[image.tobytes()]] for image in images])
 
 
@@ -135,43 +111,25 @@ def test_weights_of_the_exact_ratio_make_the_shares_equal():
     )
 
 
-@pytest.fixture(scope="module")
-def digits_classifier(tmp_path_factory):
-    made = bias.load("digits-lt")
-    return made.data, *classifier.fit_once(made.data, tmp_path_factory.mktemp("classifier"))
+def test_the_spread_of_weights_is_that_of_the_exact_ratio():
+    """In the plane log w is known at every point; shares of bins against a direct count of the same density."""
+    x0 = P_BIAS.sample(20_000, torch.Generator().manual_seed(1))
+    table = metrics.weights_of(EXACT_RATIO, x0, 0.5, sigmas=(0.0, 3.0), most=20_000)
+    assert table.groupby("sigma").share.sum().tolist() == pytest.approx([1, 1])
+    for sigma in (0.0, 3.0):
+        fresh = P_BIAS.sample(20_000, torch.Generator().manual_seed(2))
+        fresh = fresh + sigma * torch.randn(fresh.shape, generator=torch.Generator().manual_seed(3))
+        r = EXACT_RATIO.log_ratio(fresh, torch.full((20_000,), sigma)).exp().double()
+        below = (r / (0.5 * r + 0.5) < 1).double().mean().item()
+        part = table[table.sigma == sigma]
+        found = part.share[part.log10_w < 0].sum()  # w < 1 = 10^0, an edge
+        assert found == pytest.approx(below, abs=0.014)  # 3 standard errors of the two counts
 
 
-def test_the_digits_classifier_is_accurate_and_kept(digits_classifier):
-    data, path, network, accuracy = digits_classifier
-    assert accuracy > 0.97
-    again, kept_accuracy = classifier.load(path)
-    assert kept_accuracy == accuracy
-    assert (
-        classifier.predict(again, data.images[:50]) == classifier.predict(network, data.images[:50])
-    ).all()
+def test_weights_beyond_the_bins_are_counted_at_the_ends():
+    class Tiny:
+        def log_ratio(self, x, sigma):
+            return torch.full((len(x),), -100.0)
 
-
-def test_classifier_frechet_distance_is_the_formula_and_orders_damage(digits_classifier):
-    """|mu1 - mu2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)) by SciPy's matrix root, on the same features."""
-    from scipy.linalg import sqrtm
-
-    data, path, network, _ = digits_classifier
-    rng = np.random.default_rng(0)
-    order = rng.permutation(len(data.images))
-    a, b = data.images[order[:800]], data.images[order[800:1600]]
-    noisy = np.clip(b + rng.normal(0, 60, b.shape), 0, 255).astype(np.uint8)
-    near, far = (metrics.classifier_distances(a, other, path) for other in (b, noisy))
-    assert near["classifier_frechet"] < far["classifier_frechet"]
-    assert near["precision"] > far["precision"]
-    with torch.no_grad():
-        f = [network.features(batch(x, np.arange(len(x)))).double().numpy() for x in (a, noisy)]
-    mu, cov = [x.mean(0) for x in f], [np.cov(x, rowvar=False) for x in f]
-    root = sqrtm(cov[0] @ cov[1] + 1e-12 * np.eye(64)).real
-    expected = ((mu[0] - mu[1]) ** 2).sum() + np.trace(cov[0] + cov[1] - 2 * root)
-    assert far["classifier_frechet"] == pytest.approx(expected, rel=1e-2)
-
-
-def test_a_classifier_needs_groups():
-    data = ImageData("mine", np.zeros((4, 1, 8, 8), np.uint8), None, (), "0" * 64)
-    with pytest.raises(ValueError, match="data=mine: has no groups"):
-        classifier.fit(data)
+    table = metrics.weights_of(Tiny(), torch.zeros(10, 2), 0.0, sigmas=(1.0,))
+    assert table.share.iloc[0] == 1 and table.log10_w.iloc[0] == -6

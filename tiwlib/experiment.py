@@ -23,7 +23,7 @@ from tiwlib import bias, devices, objectives, ratio, runs, sampling, training
 from tiwlib.batches import Observed
 from tiwlib.datasets import Subset
 from tiwlib.features import frozen_ratio
-from tiwlib.metrics import to_uint8
+from tiwlib.distances import to_uint8
 from tiwlib.networks import Denoiser, image_denoiser, image_ratio, paper_denoiser, seeded
 from tiwlib.noise import Clean, LogNormal
 
@@ -72,7 +72,8 @@ class Experiment:
         """The name of the run: the parameter, or else setting, method and seed."""
         p = self.params
         pi = [f"pi{p['reference_fraction']:g}"] if p["reference_fraction"] is not None else []
-        return p["run"] or "-".join([self.split.setting, p["method"], *pi, f"seed{p['seed']}"])
+        alpha = [f"alpha{p['alpha']:g}"] if p["alpha"] != 1 else []
+        return p["run"] or "-".join([self.split.setting, p["method"], *pi, *alpha, f"seed{p['seed']}"])
 
     @property
     def checkpoint(self) -> Path:
@@ -81,26 +82,39 @@ class Experiment:
 
     def fit_ratio(self) -> ratio.FittedRatio | None:
         """The ratio that the method asks for: fitted once for its split and kept; None where it needs none."""
-        p = self.params
         if not self.method.ratio:
             return None
-        options = {"steps": p["ratio_steps"], "lr": p["ratio_lr"], "batch_size": 128, "seed": p["seed"]}
-        options |= {"flip": p["flip"]}  # the same augmentation as the score network
-        key = {**self.hashes, "kind": self.method.ratio, "dropout": p["ratio_dropout"], "code": ratio.code()}
-        key |= {"features": p["ratio_features"], **options}
-        path = runs.checkpoints() / f"ratio-{runs.digest(key)[:16]}.safetensors"
+        p, law = self.params, self.law if self.method.ratio == "time_dependent" else Clean()
         channels, dropout = self.data.images.shape[1], p["ratio_dropout"]
         if p["ratio_features"]:
             network = seeded(frozen_ratio, runs.PROJECT / p["ratio_features"], dropout, seed=p["seed"])
         else:
             network = seeded(image_ratio, channels, dropout=dropout, seed=p["seed"])
-        law = self.law if self.method.ratio == "time_dependent" else Clean()
-        sets = (self.biased, self.reference)
-        fitted = ratio.fit_once(path, network, *sets, law, **options, device=self.device)
-        self.hashes["ratio"] = runs.sha256(path)
+        sets, options = (self.biased, self.reference), self._ratio_options
+        fitted = ratio.fit_once(self.ratio_path, network, *sets, law, **options, device=self.device)
+        self.hashes["ratio"] = runs.sha256(self.ratio_path)
         if p["compiled"]:
             fitted.network.body.compile()
         return fitted
+
+    @property
+    def _ratio_options(self) -> dict:
+        p = self.params  # flip: the same augmentation as the score network
+        names = {"steps": p["ratio_steps"], "lr": p["ratio_lr"], "flip": p["flip"], "seed": p["seed"]}
+        return {**names, "batch_size": 128}
+
+    @property
+    def ratio_path(self) -> Path:
+        """Where the fitted ratio is kept: the name says all that it depends on."""
+        p = self.params
+        key = {"split": self.split.sha256, "images": self.data.sha256, "kind": self.method.ratio}
+        key |= {"dropout": p["ratio_dropout"], "features": p["ratio_features"], "code": ratio.code()}
+        return runs.checkpoints() / f"ratio-{runs.digest(key | self._ratio_options)[:16]}.safetensors"
+
+    @property
+    def ratio_is_kept(self) -> bool:
+        """Whether the ratio was fitted before, by a run on the same split."""
+        return self.method.ratio is not None and self.ratio_path.exists()
 
     def denoiser(self) -> Denoiser:
         """The untrained network, its weights from the seed alone."""

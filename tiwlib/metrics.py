@@ -1,22 +1,16 @@
-"""Measures: of a learned ratio against the exact one, of group shares, and of sets of images."""
-
-from pathlib import Path
+"""Measures: of a learned ratio against the exact one, of its weights, and of group shares."""
 
 import numpy as np
 import pandas as pd
 import torch
 from scipy import stats
 from sklearn.calibration import calibration_curve
-from torch import Tensor
-from torch_fidelity import calculate_metrics, register_feature_extractor
-from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 
-from tiwlib import classifier
 from tiwlib.bias import Biased
 from tiwlib.datasets import batch
 from tiwlib.gaussians import ExactRatio
 from tiwlib.noise import expand, vp_sigma
-from tiwlib.ratio import weight_and_correction
+from tiwlib.ratio import log_weight, weight_and_correction
 
 # ---------------------------------------------------------------- a ratio against the exact one
 
@@ -100,6 +94,42 @@ def variation_after_weighting(ratio, made: Biased) -> float:
     return total_variation(made_shares, counts["reference"] / counts["reference"].sum())
 
 
+LOG_WEIGHTS = np.linspace(-6, 2, 81)  # edges of log10 w; what lies beyond is counted in the outermost bins
+
+
+@torch.no_grad()
+def weights_of(
+    ratio,
+    images,
+    reference_fraction: float,
+    sigmas=(0.0, 0.1, 0.3, 1.0, 3.0),
+    most: int = 4096,
+    seed: int = EVALUATION_SEED,
+    device="cpu",
+) -> pd.DataFrame:
+    """How the weights w(x, sigma) of noisy biased images spread, a row for each level and bin of log10 w.
+
+    images: a dataset of the biased set, of which at most `most` are taken, one noise each and the same for every
+    ratio. Returns columns sigma, log10_w (the bin's lower edge), share (sums to 1 a level).
+    """
+    generator = torch.Generator().manual_seed(seed)
+    chosen = torch.randperm(len(images), generator=generator)[:most]
+    parts = [images[part] for part in chosen.split(256)]
+    rows = []
+    for level in sigmas:
+        found = []
+        for x0 in parts:
+            sigma = torch.full((len(x0),), level)
+            x = x0 + expand(sigma, x0) * torch.randn(x0.shape, generator=generator)
+            found.append(
+                log_weight(ratio.log_ratio(x.to(device), sigma.to(device)), reference_fraction).cpu()
+            )
+        log10_w = (torch.cat(found) / np.log(10)).numpy().clip(LOG_WEIGHTS[0], LOG_WEIGHTS[-1])
+        share = np.histogram(log10_w, LOG_WEIGHTS)[0] / len(log10_w)
+        rows.append(pd.DataFrame({"sigma": level, "log10_w": LOG_WEIGHTS[:-1].round(1), "share": share}))
+    return pd.concat(rows, ignore_index=True)
+
+
 # ---------------------------------------------------------------- numbers that were repeated
 
 
@@ -136,109 +166,6 @@ def total_variation(shares: np.ndarray, target: np.ndarray) -> float:
 def fairness_discrepancy(shares: np.ndarray, target: np.ndarray) -> float:
     """Euclidean distance of the shares to the target shares, in [0, sqrt 2]."""
     return float(np.linalg.norm(shares - target))
-
-
-# ---------------------------------------------------------------- sets of images
-
-
-def to_uint8(x: Tensor) -> np.ndarray:
-    """Images in [-1, 1] as uint8, rounded and clipped: the shape stays."""
-    return ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).numpy()
-
-
-class ClassifierFeatures(FeatureExtractorBase):
-    """torch-fidelity's view of a group classifier: its 64 features, from uint8 (B, C, H, W)."""
-
-    def __init__(self, name, features_list, feature_extractor_weights_path=None, **_):
-        super().__init__(name, features_list)
-        self.classifier, _ = classifier.load(Path(feature_extractor_weights_path))
-
-    @staticmethod
-    def get_provided_features_list():
-        return ("features",)
-
-    @staticmethod
-    def get_default_feature_layer_for_metric(metric):
-        return "features"
-
-    @staticmethod
-    def can_be_compiled():
-        return False
-
-    @staticmethod
-    def get_dummy_input_for_compile():
-        return None
-
-    def forward(self, images: Tensor) -> tuple[Tensor]:
-        return (self.classifier.features(images.float() / 127.5 - 1),)
-
-
-register_feature_extractor("group-classifier", ClassifierFeatures)
-
-
-class _Bytes(torch.utils.data.Dataset):
-    """uint8 images as torch-fidelity wants them."""
-
-    def __init__(self, images: np.ndarray):
-        self.images = images
-
-    def __len__(self):
-        return len(self.images)
-
-    def __getitem__(self, i):
-        return torch.from_numpy(self.images[i].copy())
-
-
-def classifier_distances(samples: np.ndarray, real: np.ndarray, weights: Path) -> dict[str, float]:
-    """Distances in a group classifier's features: never to be read beside Inception's FID.
-
-    samples, real: uint8 (N, C, H, W); weights: a classifier kept by classifier.fit_once. Returns
-    classifier_frechet, precision and recall (torch-fidelity's, over the same features).
-    """
-    found = calculate_metrics(
-        input1=_Bytes(samples),
-        input2=_Bytes(real),
-        feature_extractor="group-classifier",
-        feature_extractor_weights_path=str(weights),
-        fid=True,
-        prc=True,
-        batch_size=256,
-        cuda=torch.cuda.is_available(),
-        save_cpu_ram=True,
-        verbose=False,
-        cache=False,
-    )
-    return {
-        "classifier_frechet": found["frechet_inception_distance"],
-        "precision": found["precision"],
-        "recall": found["recall"],
-    }
-
-
-def balanced(groups: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Indices of the largest subset whose group shares are `target` (G,): what samples are compared with.
-
-    groups: int (N,), sorted or not; the first images of each group are taken. A group of share 0 is left out.
-    """
-    sizes = np.bincount(groups, minlength=len(target))
-    total = (sizes[target > 0] / target[target > 0]).min()
-    take = np.floor(total * target + 1e-9).astype(int)
-    return np.sort(np.concatenate([np.flatnonzero(groups == g)[:n] for g, n in enumerate(take)]))
-
-
-def nearest(images: np.ndarray, training: np.ndarray, chunk: int = 512) -> tuple[np.ndarray, np.ndarray]:
-    """Each image's nearest training image: distances (N,), root mean square over pixels in [-1, 1], and indices.
-
-    images, training: uint8 (N, C, H, W) and (M, C, H, W); training may be a memory map, it is read in chunks.
-    """
-    x = torch.from_numpy(images).flatten(1).float() / 127.5 - 1  # (N, pixels)
-    best, index = torch.full((len(x),), torch.inf), torch.zeros(len(x), dtype=torch.long)
-    for start in range(0, len(training), chunk):
-        y = torch.from_numpy(training[start : start + chunk]).flatten(1).float() / 127.5 - 1
-        distance, at = torch.cdist(x, y).min(1)
-        index = torch.where(distance < best, at + start, index)
-        best = torch.minimum(best, distance)
-    return (best / x.shape[1] ** 0.5).numpy(), index.numpy()
 
 
 def as_text(cell: dict[str, float | None]) -> str:

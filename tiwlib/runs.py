@@ -110,6 +110,7 @@ class Run:
     def __init__(self, folder: Path, params: dict):
         self.folder, self.params = folder, params
         self.hashes: dict[str, str] = {}
+        self.stages: dict[str, dict] = {}  # what parts of the run cost, see cost.stage
         self._git = git_state()  # now: the code may change while the run goes on
         self._began = time.perf_counter()
 
@@ -137,6 +138,7 @@ class Run:
             "python": platform.python_version(),
             "versions": {package: version(package) for package in PACKAGES},
             "hashes": self.hashes,
+            "stages": self.stages,
             "wall_seconds": round(time.perf_counter() - self._began, 1),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         }

@@ -1,14 +1,25 @@
 """Every figure's drawing. A function takes data and returns the figure; the notebook shows and records it."""
 
-from tiwlib.plots.data import group_shares, image_grid, shares_of_sets, use_of_groups
-from tiwlib.plots.methods import as_table, comparison, in_order, run_label, share_lines, training_loss
+from tiwlib.plots.data import (
+    group_shares,
+    image_grid,
+    samples_by_group,
+    save_examples,
+    shares_of_sets,
+    use_of_groups,
+)
+from tiwlib.plots.methods import as_table, comparison, cost, in_order, run_label, share_lines, training_loss
 from tiwlib.plots.plane import samples_2d, scores_and_ratio, shares_by_objective
-from tiwlib.plots.ratio import calibration, fit_history, ratio_error_against_sigma, stopping
+from tiwlib.plots.ratio import calibration, fit_history, ratio_error_against_sigma, stopping, weights
+from tiwlib.plots.sweeps import against, differences, trade_off
 
 __all__ = [
+    "against",
     "as_table",
     "calibration",
     "comparison",
+    "cost",
+    "differences",
     "fit_history",
     "group_shares",
     "image_grid",
@@ -16,11 +27,15 @@ __all__ = [
     "ratio_error_against_sigma",
     "run_label",
     "samples_2d",
+    "samples_by_group",
+    "save_examples",
     "scores_and_ratio",
     "share_lines",
     "shares_by_objective",
     "shares_of_sets",
     "stopping",
+    "trade_off",
     "training_loss",
     "use_of_groups",
+    "weights",
 ]

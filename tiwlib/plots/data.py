@@ -1,9 +1,12 @@
 """Images, and the shares of their groups."""
 
+from pathlib import Path
+
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
+from PIL import Image
 
 from tiwlib.plots.style import close
 
@@ -82,4 +85,41 @@ def use_of_groups(
     axes.set_yticks(rows, names) if len(names) <= FEW else axes.set(ylabel="group", yticks=[])
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
     sns.despine(figure)
+    return close(figure)
+
+
+EXAMPLES = 8  # images of each group that a record keeps
+
+
+def save_examples(images: np.ndarray, groups: np.ndarray, n_groups: int, path: Path) -> None:
+    """Keep the first EXAMPLES images of each of the first FEW groups as one PNG, pixel by pixel; a row for a group.
+
+    images: uint8 (N, C, H, W); groups: (N,). Places that no image fills are grey.
+    """
+    shown = min(n_groups, FEW)
+    n, channels, height, width = images.shape
+    canvas = np.full((shown, EXAMPLES, channels, height, width), 128, np.uint8)
+    for group in range(shown):
+        found = images[groups == group][:EXAMPLES]
+        canvas[group, : len(found)] = found
+    pixels = canvas.transpose(0, 3, 1, 4, 2).reshape(shown * height, EXAMPLES * width, channels)
+    Image.fromarray(pixels[..., 0] if channels == 1 else pixels).save(path, optimize=True)
+
+
+def samples_by_group(kept: dict[str, Path], names: tuple[str, ...]) -> Figure:
+    """What `save_examples` kept, a panel for each method; names: of the groups, for the rows."""
+    names = names[:FEW]
+    figure, axes = plt.subplots(
+        1, len(kept), figsize=(1.75 * len(kept) + 0.6, 0.22 * len(names) + 0.4), squeeze=False
+    )
+    for panel, (label, path) in zip(axes[0], kept.items(), strict=True):
+        with Image.open(path) as image:
+            pixels = np.asarray(image)
+        panel.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        panel.set(title=label, xticks=[], yticks=[])
+        for row in range(1, len(names)):
+            panel.axhline(row * len(pixels) / len(names) - 0.5, color="white", linewidth=1.5)
+        sns.despine(ax=panel, left=True, bottom=True)
+    axes[0][0].set_yticks((np.arange(len(names)) + 0.5) * len(pixels) / len(names) - 0.5, names)
+    axes[0][0].tick_params(left=False)
     return close(figure)

@@ -35,20 +35,28 @@ def in_order(labels) -> list[str]:
     return sorted(set(labels), key=lambda label: (order.index(label.split(",")[0]), label))
 
 
-def comparison(frame: pd.DataFrame, measures: dict[str, str]) -> Figure:
+def comparison(
+    frame: pd.DataFrame, measures: dict[str, str], context: dict[str, dict[str, float]] | None = None
+) -> Figure:
     """A panel for each measure: a dot for each run, a bar for their mean, methods in order.
 
-    frame: columns method (label) and the measures; measures: column -> axis label.
+    frame: columns method (label) and the measures; measures: column -> axis label; context: column -> name of a
+    set -> its value, drawn as a line across the panel.
     """
     order = in_order(frame.method)
-    size = (2.9 * len(measures) + 0.8, 0.36 * len(order) + 1)
+    size = (2.9 * len(measures) + 0.8, 0.36 * len(order) + (1.3 if context else 1))
     figure, axes = plt.subplots(1, len(measures), figsize=size, squeeze=False, sharey=True)
     for panel, (column, label) in zip(axes[0], measures.items(), strict=True):
         sns.barplot(frame, x=column, y="method", order=order, color="0.8", errorbar=None, ax=panel)
         sns.stripplot(
             frame, x=column, y="method", order=order, color="C0", size=5, alpha=0.9, jitter=False, ax=panel
         )
+        for (name, value), line in zip((context or {}).get(column, {}).items(), (":", "--"), strict=False):
+            panel.axvline(value, color="black", linestyle=line, linewidth=1.2, label=f"the {name} itself")
         panel.set(xlabel=label, ylabel="", xlim=(0, None))
+    if context:
+        lines = next(panel for panel, column in zip(axes[0], measures, strict=True) if column in context)
+        figure.legend(*lines.get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
     sns.despine(figure)
     return close(figure)
 
@@ -77,5 +85,33 @@ def share_lines(shares: dict[str, list[float]], names: tuple[str, ...]) -> Figur
     axes.set_xticks(range(len(names)), names)
     axes.set(xlabel="group", ylabel="share of samples", ylim=(0, None))
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    sns.despine(figure)
+    return close(figure)
+
+
+STAGES = {"ratio": "ratio network", "training": "training", "sampling": "sampling", "measures": "measures"}
+
+
+def cost(frame: pd.DataFrame) -> Figure:
+    """Seconds of each stage, stacked, and the memory at the peak of training. frame: from records.costs."""
+    order = in_order(frame.method)
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(8.4, 0.36 * len(order) + 1.6), sharey=True, width_ratios=(3, 2)
+    )
+    seconds = frame.pivot_table(index="method", columns="stage", values="seconds").reindex(order).fillna(0)
+    before = 0 * seconds.iloc[:, 0]
+    hatches = ("", "///", "...", "xxx")
+    for i, (stage, label) in enumerate(STAGES.items()):
+        if stage in seconds:
+            style = {"color": f"C{i}", "hatch": hatches[i], "edgecolor": "white", "label": label}
+            left.barh(order, seconds[stage], left=before, **style)
+            before = before + seconds[stage]
+    memory = frame[frame.stage == "training"]
+    sns.stripplot(memory, x="peak_memory_mb", y="method", order=order, color="C0", jitter=False, ax=right)
+    left.set(xlabel="seconds, mean over runs", ylabel="")
+    right.set(
+        xlabel="memory at the peak of training (MB)", ylabel="", xlim=(0, 1.1 * memory.peak_memory_mb.max())
+    )
+    figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False)
     sns.despine(figure)
     return close(figure)

@@ -45,10 +45,10 @@ def _frame(axes, extent: float):
     )
 
 
-def scores_and_ratio(exact: ExactRatio, ratio, sigmas=(0.1, 1.0, 3.0), extent: float = 5.0) -> Figure:
+def scores_and_ratio(exact: ExactRatio, ratio=None, sigmas=(0.1, 1.0, 3.0), extent: float = 5.0) -> Figure:
     """The paper's figure: scores of both densities, the ratio exact and learned, and its correction.
 
-    A row for each sigma. ratio: anything with log_ratio(x, sigma), drawn beside the exact one.
+    A row for each sigma. ratio: anything with log_ratio(x, sigma), drawn beside the exact one; None: that alone.
     """
     points, arrows = plane(extent, 101), plane(0.9 * extent, 11)
     titles = (
@@ -57,14 +57,16 @@ def scores_and_ratio(exact: ExactRatio, ratio, sigmas=(0.1, 1.0, 3.0), extent: f
         "exact log ratio\nand its gradient",
         "learned log ratio\nand its gradient",
     )
-    figure, axes = plt.subplots(len(sigmas), 4, figsize=(11, 2.6 * len(sigmas)), sharex=True, sharey=True)
+    shown = (exact,) if ratio is None else (exact, ratio)
+    size = (2.75 * (2 + len(shown)), 2.6 * len(sigmas))
+    figure, axes = plt.subplots(len(sigmas), 2 + len(shown), figsize=size, sharex=True, sharey=True)
     for row, level in zip(axes, sigmas, strict=True):
         sigma = torch.full((len(points),), level)
         for panel, density in zip(row, (exact.p_bias, exact.p_data), strict=False):
             shade = _heat(panel, points, density.log_prob(points, sigma).exp(), cmap="Blues")
             _arrows(panel, arrows, density.score(arrows, sigma[: len(arrows)]), extent)
             figure.colorbar(shade, ax=panel, shrink=0.85)
-        for panel, which in zip(row[2:], (exact, ratio), strict=True):
+        for panel, which in zip(row[2:], shown, strict=True):
             with torch.no_grad():
                 values = which.log_ratio(points, sigma)
             shade = _heat(panel, points, values, np.linspace(-1, 1, 17), cmap="PuOr_r", extend="both")
@@ -72,7 +74,7 @@ def scores_and_ratio(exact: ExactRatio, ratio, sigmas=(0.1, 1.0, 3.0), extent: f
             _arrows(panel, arrows, correction, extent)
         figure.colorbar(shade, ax=list(row[2:]), shrink=0.85, label=r"$\log r$")
         row[0].set_ylabel(rf"$\sigma = {level:g}$")
-    for panel, title in zip(axes[0], titles, strict=True):
+    for panel, title in zip(axes[0], titles, strict=False):
         panel.set_title(title)
     for panel in axes.flat:
         _frame(panel, extent)

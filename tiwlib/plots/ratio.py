@@ -104,3 +104,41 @@ def fit_history(histories: dict[str, pd.DataFrame], kept: dict[str, int]) -> Fig
     axes[0][0].set_ylabel("cross-entropy (nats)")
     sns.despine(figure)
     return close(figure)
+
+
+def weights(frame: pd.DataFrame) -> Figure:
+    """Histograms of the weights of biased images, a panel for each sigma, with the share below 0.01.
+
+    frame: columns estimator, sigma, log10_w (lower edge of a bin), share; from records.weights.
+    """
+    sigmas = sorted(frame.sigma.unique())
+    figure, axes = plt.subplots(
+        1, len(sigmas), figsize=(2.3 * len(sigmas) + 0.6, 3.1), sharex=True, squeeze=False
+    )
+    edges = sorted(frame.log10_w.unique())
+    width = edges[1] - edges[0]
+    styles = {
+        "time-dependent": {"color": "C0", "alpha": 0.7, "linewidth": 0},
+        "time-independent": {"fill": False, "edgecolor": "black", "linewidth": 0.8, "hatch": "////"},
+    }
+    for panel, sigma in zip(axes[0], sigmas, strict=True):
+        lines = []
+        for estimator, style in styles.items():
+            part = frame[(frame.sigma == sigma) & (frame.estimator == estimator)]
+            if len(part):
+                panel.bar(part.log10_w, part.share, width, align="edge", label=estimator, **style)
+                lines.append(f"{part.share[part.log10_w < -2].sum():.1%} {estimator}")
+        panel.axvline(-2, 0, 0.75, color="0.4", linewidth=1, linestyle=":")
+        panel.set_title(rf"$\sigma = {sigma:g}$")
+        where = {"xycoords": "axes fraction", "va": "top", "fontsize": "small"}
+        panel.annotate("\n".join(["below 0.01:", *lines]), (0.02, 0.98), **where)
+        panel.set(xlabel="weight $w$", yticks=[], ylim=(0, 1.35 * frame.share[frame.sigma == sigma].max()))
+    seen = frame[frame.share > 0].log10_w
+    low = int(np.floor(min(seen.min(), -2.2)))
+    ticks = range(low, int(np.ceil(seen.max())) + 1)
+    axes[0][0].set_xticks(ticks, [f"$10^{{{tick}}}$" for tick in ticks])
+    axes[0][0].set(xlim=(low, ticks[-1]), ylabel="share of the biased images")
+    lines = axes[0][0].get_legend_handles_labels()
+    figure.legend(*lines, loc="outside upper center", ncols=2, frameon=False)
+    sns.despine(figure, left=True)
+    return close(figure)

@@ -1,0 +1,44 @@
+"""What a part of a run costs: its seconds, and the most memory that was held meanwhile."""
+
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+PROCESS = Path("/proc/self")
+
+
+@contextmanager
+def stage(costs: dict, name: str) -> Iterator[None]:
+    """Put {"seconds", "peak_memory_mb"} of the block under `name` into costs; of the GPU's memory where there is one.
+
+    On a CPU it is the resident memory of the whole process, with all that was loaded before.
+    """
+    _forget_peak()
+    began = time.perf_counter()
+    yield
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    seconds = time.perf_counter() - began
+    costs[name] = {"seconds": round(seconds, 2), "peak_memory_mb": round(_peak() / 2**20)}
+
+
+def _forget_peak() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    elif (PROCESS / "clear_refs").exists():
+        (PROCESS / "clear_refs").write_text("5")  # Linux: the peak of resident memory starts anew
+
+
+def _peak() -> int:
+    """Bytes at the peak; outside Linux the process's peak since its start."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    if (PROCESS / "status").exists():
+        lines = (PROCESS / "status").read_text().splitlines()
+        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

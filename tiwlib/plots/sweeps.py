@@ -1,0 +1,89 @@
+"""What runs of several sizes, powers or parts show: means over seeds with Student's 95 % intervals."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, NullLocator
+
+from tiwlib.metrics import mean_interval
+from tiwlib.plots.methods import in_order
+from tiwlib.plots.style import close
+
+MARKERS, LINES = "osD^vPX*", ("-", "--", "-.", ":")
+
+
+def summary(values: pd.Series) -> tuple[float, float]:
+    """Mean and half the width of its interval; one run has none: nan."""
+    if len(values) < 2:
+        return values.item(), np.nan
+    mean, _, high = mean_interval(values)
+    return mean, high - mean
+
+
+def against(frame: pd.DataFrame, x: str, xlabel: str, measures: dict[str, str]) -> Figure:
+    """Each measure against x (log scale), a line for each method.
+
+    frame: columns method, x, seed and the measures; measures: column -> axis label.
+    """
+    figure, axes = plt.subplots(1, len(measures), figsize=(3.6 * len(measures), 3.3), squeeze=False)
+    ticks = sorted(frame[x].unique())
+    for panel, (column, label) in zip(axes[0], measures.items(), strict=True):
+        for i, method in enumerate(in_order(frame.method)):
+            part = frame[frame.method == method].groupby(x)[column].apply(summary)
+            mean, half = np.array(part.tolist()).T
+            style = {"marker": MARKERS[i], "linestyle": LINES[i % 4], "color": f"C{i}", "capsize": 2}
+            aside = 1.03 ** (i - 1.5)  # so that intervals do not hide each other
+            panel.errorbar(part.index * aside, mean, half, label=method, markersize=5, linewidth=1.2, **style)
+        panel.set(xscale="log", xlabel=xlabel, ylabel=label, ylim=(0, None))
+        panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        panel.xaxis.set_minor_locator(NullLocator())
+    lines = axes[0][0].get_legend_handles_labels()
+    figure.legend(*lines, loc="outside upper center", ncols=len(lines[1]), frameon=False)
+    sns.despine(figure)
+    return close(figure)
+
+
+def trade_off(frame: pd.DataFrame, x: str, y: str, labels: tuple[str, str]) -> Figure:
+    """Quality x against bias y, a path over alpha for each method; down and left is better.
+
+    frame: columns method, alpha, seed, x, y; labels: of both axes.
+    """
+    figure, panel = plt.subplots(figsize=(5.4, 3.8))
+    for i, method in enumerate(in_order(frame.method)):
+        part = frame[frame.method == method]
+        points = {a: (summary(rows[x]), summary(rows[y])) for a, rows in part.groupby("alpha")}
+        (mean_x, half_x), (mean_y, half_y) = np.array(list(points.values())).transpose(1, 2, 0)
+        style = {"marker": MARKERS[i], "linestyle": LINES[i], "color": f"C{i}"}
+        panel.errorbar(mean_x, mean_y, half_y, half_x, label=method, elinewidth=0.5, markersize=6, **style)
+        for alpha, at_x, at_y in zip(points, mean_x, mean_y, strict=True):
+            offset = {"xytext": (5, 5 if i else -12), "textcoords": "offset points"}
+            panel.annotate(f"{alpha:g}", (at_x, at_y), color=f"C{i}", fontsize="small", **offset)
+    panel.set(xlabel=labels[0], ylabel=labels[1], xlim=(0, None), ylim=(0, None))
+    panel.xaxis.set_minor_formatter(NullFormatter())
+    panel.legend(frameon=False, title=r"power $\alpha$ at each point")
+    sns.despine(figure)
+    return close(figure)
+
+
+def differences(frame: pd.DataFrame, base: str, measures: dict[str, str]) -> Figure:
+    """Each method minus the method `base`, paired by seed: a dot for each seed, mean and interval in black.
+
+    frame: columns method, seed and the measures; measures: column -> axis label.
+    """
+    order = [method for method in in_order(frame.method) if method != base]
+    size = (3.4 * len(measures) + 0.8, 0.42 * len(order) + 1.1)
+    figure, axes = plt.subplots(1, len(measures), figsize=size, squeeze=False, sharey=True)
+    for panel, (column, label) in zip(axes[0], measures.items(), strict=True):
+        wide = frame.pivot(index="seed", columns="method", values=column)
+        panel.axvline(0, color="0.6", linewidth=1)
+        for row, method in enumerate(order):
+            paired = (wide[method] - wide[base]).dropna()
+            mean, half = summary(paired)
+            panel.plot(paired, np.full(len(paired), row), "o", color="C0", alpha=0.7, markersize=5)
+            panel.errorbar(mean, row + 0.22, xerr=half, fmt="D", color="black", capsize=3, markersize=4)
+        panel.set(xlabel=label, ylim=(len(order) - 0.4, -0.6))
+        panel.set_yticks(range(len(order)), [f"{method} minus {base}" for method in order])
+    sns.despine(figure)
+    return close(figure)

@@ -1,0 +1,77 @@
+"""The records of notebook 04 as tables: which runs may be compared, what they measured, and what they cost."""
+
+import pandas as pd
+
+from tiwlib.plots import run_label
+
+FREE = ("run", "method", "seed", "reference_fraction")  # what runs that are compared may always differ in
+
+
+def comparable(found: list[dict], vary: tuple[str, ...] = ()) -> None:
+    """Refuse runs that differ in more than FREE and `vary`, or in their images: a ValueError names both and in what.
+
+    found: as from runs.finished.
+    """
+    for r in found:
+        first = found[0]
+        names = sorted(r["params"].keys() | first["params"].keys())
+        differing = [
+            n for n in names if n not in FREE + vary and r["params"].get(n) != first["params"].get(n)
+        ]
+        if differing or r["provenance"]["hashes"]["images"] != first["provenance"]["hashes"]["images"]:
+            what = ", ".join(differing) or "their images"
+            raise ValueError(
+                f"runs {first['run']} and {r['run']} differ in {what}: move one folder elsewhere"
+            )
+
+
+def table(found: list[dict]) -> pd.DataFrame:
+    """A row for each run: run, seed, method (its label), setting, alpha, and every number of its metrics."""
+    rows = [
+        {
+            "run": r["run"],
+            "seed": r["params"]["seed"],
+            "method": run_label(r["params"]["method"], r["params"]["reference_fraction"]),
+            "setting": r["metrics"]["setting"],
+            "alpha": r["params"]["alpha"],
+            **{name: value for name, value in r["metrics"].items() if isinstance(value, int | float)},
+        }
+        for r in found
+    ]
+    return pd.DataFrame(rows)
+
+
+def costs(found: list[dict]) -> pd.DataFrame:
+    """A row for each run and stage: method, stage, seconds, peak_memory_mb; empty where no run has noted them.
+
+    A ratio is fitted once and kept: a run that found one is given the cost of the run that fitted it, if that is
+    among `found`. The classifier is left out: it measures, whatever the method.
+    """
+    fits = {r["provenance"]["hashes"].get("ratio"): r for r in found if "ratio" in _stages(r)}
+    rows = []
+    for r in found:
+        stages = dict(_stages(r))
+        fitted = fits.get(r["provenance"]["hashes"].get("ratio"))
+        if stages.pop("ratio, kept", None) and fitted:
+            stages["ratio"] = _stages(fitted)["ratio"]
+        label = run_label(r["params"]["method"], r["params"]["reference_fraction"])
+        rows += [{"method": label, "stage": s, **cost} for s, cost in stages.items() if s != "classifier"]
+    return pd.DataFrame(rows, columns=["method", "stage", "seconds", "peak_memory_mb"])
+
+
+def _stages(record: dict) -> dict[str, dict]:
+    return record["provenance"].get("stages", {})
+
+
+def weights(found: list[dict]) -> pd.DataFrame:
+    """weights.csv of all runs that have one, a mean over seeds: estimator, sigma, log10_w, share; may be empty."""
+    kinds = {"tiw_dsm": "time-dependent", "iw_dsm": "time-independent"}
+    parts = [
+        pd.read_csv(r["folder"] / "weights.csv").assign(estimator=kinds[r["params"]["method"]])
+        for r in found
+        if r["params"]["method"] in kinds and (r["folder"] / "weights.csv").exists()
+    ]
+    columns = ["estimator", "sigma", "log10_w"]
+    if not parts:
+        return pd.DataFrame(columns=[*columns, "share"])
+    return pd.concat(parts).groupby(columns, as_index=False).share.mean()
