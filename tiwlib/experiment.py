@@ -22,8 +22,8 @@ from torch.distributed.elastic.multiprocessing.errors import record
 from tiwlib import bias, devices, objectives, ratio, runs, sampling, training
 from tiwlib.batches import Observed
 from tiwlib.datasets import Subset
-from tiwlib.features import frozen_ratio
 from tiwlib.distances import to_uint8
+from tiwlib.features import frozen_ratio
 from tiwlib.networks import Denoiser, image_denoiser, image_ratio, paper_denoiser, seeded
 from tiwlib.noise import Clean, LogNormal
 
