@@ -61,9 +61,10 @@ class Observed:
 
     biased, reference: datasets indexable by an index tensor, (N, ...) each; either may be empty only where pi
     never asks for it. reference_fraction: pi in [0, 1], or None for the share that the reference set has.
+    labels: a number for each sample of both sets, ((Nb,), (Nr,)), which then comes with every batch.
     """
 
-    def __init__(self, biased, reference, reference_fraction: float | None = None):
+    def __init__(self, biased, reference, reference_fraction: float | None = None, labels=None):
         if len(reference) == 0:
             raise ValueError("the reference set is empty: every method needs at least one reference sample")
         if reference_fraction is None:
@@ -75,17 +76,22 @@ class Observed:
                 f"the biased set is empty: reference_fraction={reference_fraction} must be 1 then"
             )
         self.biased, self.reference, self.reference_fraction = biased, reference, reference_fraction
+        self.labels = labels and tuple(torch.as_tensor(part) for part in labels)
 
-    def batch(self, n: int) -> Tensor:
-        """n samples, each a reference one with probability pi, by torch's global generator: (n, ...)."""
+    def batch(self, n: int) -> Tensor | tuple[Tensor, Tensor]:
+        """n samples, each a reference one with probability pi, by torch's global generator: (n, ...).
+
+        With labels it is a pair, the samples and their labels (n,).
+        """
         from_reference = torch.rand(n) < self.reference_fraction  # (n,)
         n_ref = int(from_reference.sum())
-        parts = [
-            dataset[torch.randint(len(dataset), (count,))]
-            for dataset, count in ((self.biased, n - n_ref), (self.reference, n_ref))
+        rows = [
+            (i, torch.randint(len(dataset), (count,)))
+            for i, (dataset, count) in enumerate(((self.biased, n - n_ref), (self.reference, n_ref)))
             if count
         ]
-        return torch.cat(parts)
+        x0 = torch.cat([(self.biased, self.reference)[i][at] for i, at in rows])
+        return x0 if self.labels is None else (x0, torch.cat([self.labels[i][at] for i, at in rows]))
 
 
 def seed_step(seed: int, step: int, process: int) -> None:
@@ -164,10 +170,14 @@ def train(
     )  # fmt: skip
     for step in bar:
         seed_step(seed, step, accelerator.process_index)
-        x0 = observed.batch(per_process).to(accelerator.device)
+        batch = observed.batch(per_process)
+        x0, labels = batch if isinstance(batch, tuple) else (batch, None)
+        x0 = x0.to(accelerator.device)
         x0 = flip_half(x0) if schedule.flip else x0
         sigma, noise = law.sample(len(x0), x0.device), torch.randn_like(x0)
-        loss = method.loss(network, x0, sigma, noise, ratio, observed.reference_fraction, alpha).mean()
+        loss = method.loss(
+            network, x0, sigma, noise, ratio, observed.reference_fraction, alpha, labels=labels
+        ).mean()
         for group in optimiser.param_groups:
             group["lr"] = schedule.lr * min(1, (step + 1) / max(1, schedule.warmup))
         optimiser.zero_grad()
