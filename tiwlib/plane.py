@@ -1,4 +1,4 @@
-"""Measures of a denoiser of the 2-D example, in closed form or trained: the share that it draws, its score's error."""
+"""Measures of a denoiser of the 2-D example, in closed form or trained: the share it draws, its score's error."""
 
 import numpy as np
 import torch

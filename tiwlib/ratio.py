@@ -141,9 +141,9 @@ def fit(
     """Fit a time-dependent ratio (law: LogNormal) or the time-independent one (law: Clean).
 
     biased, reference: datasets of samples, indexable by an index tensor, (N, ...) each. A share `holdout` of
-    both never enters training; its loss is taken `evaluations` times, always on the same noise. The learning
-    rate falls to zero over `steps` by a cosine. held: indices of both sets to hold out instead. stop: "last" keeps the weights of the last step, "best" those
-    with the lowest held-out loss (notebook 03 compares the two).
+    both never enters training, or else the indices `held` of both; its loss is taken `evaluations` times, always
+    on the same noise. The learning rate falls to zero over `steps` by a cosine. stop: "last" keeps the weights
+    of the last step, "best" those with the lowest held-out loss (notebook 03 compares the two).
     """
     if stop not in ("best", "last"):
         raise ValueError(f"stop={stop!r}: must be 'best' or 'last'")

@@ -1,5 +1,6 @@
 """Every figure's drawing. A function takes data and returns the figure; the notebook shows and records it."""
 
+from tiwlib.plots.ablations import costs, scatter, shares_of_minimisers, sweep, variants
 from tiwlib.plots.data import group_shares, image_grid, shares_of_sets, use_of_groups
 from tiwlib.plots.methods import as_table, comparison, in_order, run_label, share_lines, training_loss
 from tiwlib.plots.plane import samples_2d, scores_and_ratio, shares_by_objective
@@ -9,6 +10,7 @@ __all__ = [
     "as_table",
     "calibration",
     "comparison",
+    "costs",
     "fit_history",
     "group_shares",
     "image_grid",
@@ -16,11 +18,15 @@ __all__ = [
     "ratio_error_against_sigma",
     "run_label",
     "samples_2d",
+    "scatter",
     "scores_and_ratio",
     "share_lines",
     "shares_by_objective",
+    "shares_of_minimisers",
     "shares_of_sets",
     "stopping",
+    "sweep",
     "training_loss",
     "use_of_groups",
+    "variants",
 ]
