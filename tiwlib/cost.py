@@ -1,10 +1,10 @@
-"""What a step costs: seconds by the clock, bytes that are kept for the backward pass."""
+"""What a step costs: seconds by the clock, bytes that wait for the backward pass."""
 
 import time
+from collections import Counter
 from collections.abc import Callable
 
 import torch
-from torch import nn
 
 
 def seconds(calls: dict[str, Callable], repeats: int = 20) -> dict[str, list[float]]:
@@ -22,19 +22,32 @@ def seconds(calls: dict[str, Callable], repeats: int = 20) -> dict[str, list[flo
     return found
 
 
-def saved_bytes(call: Callable) -> int:
-    """Bytes of all tensors that autograd keeps for a backward pass while `call` runs; storages count once."""
-    kept = {}
+class _Kept:
+    """A tensor that autograd keeps. Its storage is alive in `users` until the graph lets the last one go."""
 
-    def pack(tensor: torch.Tensor) -> torch.Tensor:
-        kept[tensor.untyped_storage().data_ptr()] = (tensor.untyped_storage().nbytes(), tensor)
-        return tensor
+    def __init__(self, tensor: torch.Tensor, users: Counter):
+        storage = tensor.untyped_storage()
+        self.tensor, self.users, self.key = tensor, users, (storage.data_ptr(), storage.nbytes())
+        users[self.key] += 1
 
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+    def __del__(self):
+        self.users[self.key] -= 1
+
+
+def kept_bytes(call: Callable) -> int:
+    """Most bytes that autograd keeps at one time for a backward pass while `call` runs, weights included.
+
+    Storages count once however many tensors share them. What is freed on the way, as a ratio's graph is once its
+    gradient is taken, does not add to what comes after it.
+    """
+    users, most = Counter(), 0
+
+    def pack(tensor: torch.Tensor) -> _Kept:
+        nonlocal most
+        kept = _Kept(tensor, users)
+        most = max(most, sum(size for (_, size), count in users.items() if count > 0))
+        return kept
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda kept: kept.tensor):
         call()
-    return sum(size for size, _ in kept.values())
-
-
-def parameter_bytes(*networks: nn.Module) -> int:
-    """Bytes of the parameters of some networks."""
-    return sum(p.numel() * p.element_size() for network in networks for p in network.parameters())
+    return most

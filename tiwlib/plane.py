@@ -25,18 +25,24 @@ def minority(x: Tensor) -> dict[str, float]:
 
 
 def score_error(
-    denoiser, p_data: GaussianMixture, *, n: int = 2000, times: int = 20, seed: int = metrics.EVALUATION_SEED
+    denoiser,
+    p_data: GaussianMixture,
+    *,
+    n: int = 2000,
+    times: int = 20,
+    seed: int = metrics.EVALUATION_SEED,
+    dtype=torch.float64,
 ) -> float:
     """E sigma^2 ||score_hat - score||^2 = E ||(D_hat - D) / sigma||^2 under p_data^sigma, averaged over VP time.
 
-    The same points are used for every denoiser with the same seed.
+    The same points are used for every denoiser with the same seed. dtype: float32 where a network answers.
     """
     generator = torch.Generator().manual_seed(seed)
-    x0 = p_data.sample(n, generator, dtype=torch.float64)
+    x0 = p_data.sample(n, generator, dtype=dtype)
     total = 0.0
-    for level in vp_sigma((torch.arange(times, dtype=torch.float64) + 0.5) / times):
+    for level in vp_sigma((torch.arange(times, dtype=dtype) + 0.5) / times):
         sigma = level.expand(n)
-        x = x0 + expand(sigma, x0) * torch.randn(x0.shape, generator=generator, dtype=torch.float64)
+        x = x0 + expand(sigma, x0) * torch.randn(x0.shape, generator=generator, dtype=dtype)
         difference = (denoiser(x, sigma) - p_data.denoised(x, sigma)) / level
         total += difference.square().sum(1).mean().item()
     return total / times

@@ -135,7 +135,7 @@ def costs(frame: pd.DataFrame) -> Figure:
     axes[0].barh(rows, frame.ms, xerr=bars, color="C0", alpha=0.8, error_kw={"linewidth": 1})
     axes[1].barh(rows, frame.megabytes, color="C1", alpha=0.8, hatch="///", edgecolor="white")
     axes[0].set_yticks(rows, frame.part)
-    axes[0].set(xlabel="milliseconds a step, 95 % interval", ylim=(len(frame) - 0.4, -0.6))
+    axes[0].set(xlabel="milliseconds a step, 95 % interval", xlim=(0, None), ylim=(len(frame) - 0.4, -0.6))
     axes[1].set(xlabel="kept for the backward pass (MB)")
     sns.despine(figure)
     return close(figure)
