@@ -10,9 +10,10 @@ class Observed:
 
     biased, reference: datasets indexable by an index tensor, (N, ...) each; either may be empty only where pi
     never asks for it. reference_fraction: pi in [0, 1], or None for the share that the reference set has.
+    labels: a number for each sample of both sets, ((Nb,), (Nr,)), which then comes with every batch.
     """
 
-    def __init__(self, biased, reference, reference_fraction: float | None = None):
+    def __init__(self, biased, reference, reference_fraction: float | None = None, labels=None):
         if len(reference) == 0:
             raise ValueError("the reference set is empty: every method needs at least one reference sample")
         if reference_fraction is None:
@@ -24,17 +25,22 @@ class Observed:
                 f"the biased set is empty: reference_fraction={reference_fraction} must be 1 then"
             )
         self.biased, self.reference, self.reference_fraction = biased, reference, reference_fraction
+        self.labels = labels and tuple(torch.as_tensor(part) for part in labels)
 
-    def batch(self, n: int) -> Tensor:
-        """n samples, each a reference one with probability pi, by torch's global generator: (n, ...)."""
+    def batch(self, n: int) -> Tensor | tuple[Tensor, Tensor]:
+        """n samples, each a reference one with probability pi, by torch's global generator: (n, ...).
+
+        With labels it is a pair, the samples and their labels (n,).
+        """
         from_reference = torch.rand(n) < self.reference_fraction  # (n,)
         n_ref = int(from_reference.sum())
-        parts = [
-            dataset[torch.randint(len(dataset), (count,))]
-            for dataset, count in ((self.biased, n - n_ref), (self.reference, n_ref))
+        rows = [
+            (i, torch.randint(len(dataset), (count,)))
+            for i, (dataset, count) in enumerate(((self.biased, n - n_ref), (self.reference, n_ref)))
             if count
         ]
-        return torch.cat(parts)
+        x0 = torch.cat([(self.biased, self.reference)[i][at] for i, at in rows])
+        return x0 if self.labels is None else (x0, torch.cat([self.labels[i][at] for i, at in rows]))
 
 
 def seed_step(seed: int, step: int, process: int) -> None:

@@ -209,7 +209,7 @@ def load(path: Path, device="cpu") -> tuple[nn.Module, float]:
 
 def main(arguments: list[str] | None = None) -> float:
     """Fit the classifier of a setting's images, print its accuracy and time; returns the accuracy."""
-    from tiwlib import bias, training
+    from tiwlib import bias, devices
 
     parser = argparse.ArgumentParser("python -m tiwlib.classifier", description="How good is the classifier?")
     parser.add_argument("setting", help="a name from `python -m tiwlib.datasets list`")
@@ -217,7 +217,8 @@ def main(arguments: list[str] | None = None) -> float:
     parser.add_argument("--source", help="folder or zip of the images, instead of a download")
     parser.add_argument("--epochs", type=int, help="passes over the images (default: the network's own)")
     options = parser.parse_args(arguments)
-    data, device = bias.load(options.setting, options.root, source=options.source).data, training.device()
+    data = bias.load(options.setting, options.root, source=options.source).data
+    device = devices.accelerator().device
     began = time.perf_counter()
     classifier, accuracy = fit(data, epochs=options.epochs, device=device)
     seconds = time.perf_counter() - began

@@ -183,6 +183,16 @@ def between(extractor: str, samples: Tensor, real: Tensor, seed: int = 0) -> dic
     }
 
 
+def by_classifier(classifier: nn.Module, samples: np.ndarray, real: np.ndarray, seed: int = 0) -> dict:
+    """Distances of two sets of images in a group classifier's features, on the CPU: the keys of `between`.
+
+    samples, real: uint8 (N, C, H, W) and (M, C, H, W).
+    """
+    network = classifier_features(classifier)
+    sets = (features(network, images, np.arange(len(images))) for images in (samples, real))
+    return between("classifier", *sets, seed)
+
+
 def balanced(groups: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Indices of the largest subset whose group shares are `target` (G,): what samples are compared with.
 

@@ -60,6 +60,7 @@ class Method:
 
     ratio: None, "time_independent" or "time_dependent". reference_fraction: the share pi of reference samples
     in a batch, one half for whatever knows its weights, as in the paper; None stands for D_obs as it is.
+    told: the share that the weight believes in, where that is not the batch's; only notebook 06 has such a fault.
     """
 
     label: str
@@ -67,13 +68,21 @@ class Method:
     ratio: str | None = None
     reference_fraction: float | None = None
     options: tuple[tuple[str, bool], ...] = ()
+    told: float | None = None
 
     def fraction(self, asked: float | None = None) -> float | None:
         """The share pi to train with: `asked` if given, but DSM(ref) sees the reference set alone."""
         return self.reference_fraction if asked is None or self.reference_fraction == 1 else asked
 
-    def loss(self, denoiser, x0, sigma, noise, ratio=None, reference_fraction=0.5, alpha=1) -> Tensor:
-        """The per-sample loss, shape (B,), which is checked."""
+    def believed(self, reference_fraction: float) -> float:
+        """The share pi that the weight is made with: the batch's, unless it was told another."""
+        return reference_fraction if self.told is None else self.told
+
+    def loss(
+        self, denoiser, x0, sigma, noise, ratio=None, reference_fraction=0.5, alpha=1, labels=None
+    ) -> Tensor:
+        """The per-sample loss, shape (B,), which is checked. labels: the fold of each sample (cross_fitting)."""
+        ratio = ratio if labels is None else ratio.of(labels)
         if self.ratio is None:
             if alpha != 1:
                 raise ValueError(
@@ -82,8 +91,8 @@ class Method:
             loss = dsm(denoiser, x0, sigma, noise)
         else:
             function = {"iw_dsm": iw_dsm, "tiw_dsm": tiw_dsm}[self.objective]
-            extra = dict(self.options)
-            loss = function(denoiser, x0, sigma, noise, ratio, reference_fraction, alpha=alpha, **extra)
+            pi, extra = self.believed(reference_fraction), dict(self.options)
+            loss = function(denoiser, x0, sigma, noise, ratio, pi, alpha=alpha, **extra)
         if loss.shape != x0.shape[:1]:
             raise ValueError(f"the loss of {self.label} has shape {tuple(loss.shape)}: must be ({len(x0)},)")
         return loss
@@ -124,7 +133,8 @@ def minimiser(method: Method, exact: ExactRatio, reference_fraction: float, rati
         return batch.denoised
 
     def corrected(x: Tensor, sigma: Tensor) -> Tensor:
-        _, grad_log_w = weight_and_correction(ratio or exact, x, sigma, reference_fraction)
+        believed = method.believed(reference_fraction)
+        _, grad_log_w = weight_and_correction(ratio or exact, x, sigma, believed)
         return batch.denoised(x, sigma) + expand(sigma, x) ** 2 * alpha * grad_log_w
 
     return corrected

@@ -54,6 +54,30 @@ def weight_and_correction(
 
 
 @dataclass(frozen=True)
+class Above:
+    """A ratio that is left out at small noise: log r = 0 at sigma <= threshold, so w = 1 and no correction."""
+
+    ratio: object
+    threshold: float
+
+    def log_ratio(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """log r(x, sigma) where sigma > threshold, else 0, shape (B,)."""
+        return torch.where(sigma > self.threshold, self.ratio.log_ratio(x, sigma), 0.0)
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """A ratio whose logit is `factor` times another's: above 1 it is too sure of itself, below 1 too shy."""
+
+    ratio: object
+    factor: float
+
+    def log_ratio(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """factor log r(x, sigma), shape (B,)."""
+        return self.factor * self.ratio.log_ratio(x, sigma)
+
+
+@dataclass(frozen=True)
 class FittedRatio:
     """A ratio network ready for use, and how it came about.
 
@@ -77,13 +101,12 @@ class FittedRatio:
         return float(self.history.set_index("step").heldout_loss[self.step])
 
 
-def split_off(n: int, share: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Two disjoint index sets of range(n): the rest, and round(share n) held out; both keep at least one."""
+def split_off(n: int, share: float, rng: np.random.Generator) -> np.ndarray:
+    """round(share n) indices of range(n) to hold out, sorted; at least one, and not all."""
     held = round(share * n)
     if not 1 <= held < n:
         raise ValueError(f"holdout={share}: of {n} samples it must hold out at least one and leave one")
-    order = rng.permutation(n)
-    return np.sort(order[held:]), np.sort(order[:held])
+    return np.sort(rng.permutation(n)[:held])
 
 
 def noisy_batch(
@@ -113,6 +136,7 @@ def fit(
     lr: float = 1e-3,
     weight_decay: float = 0.3,
     holdout: float = 0.2,
+    held: tuple[np.ndarray, np.ndarray] | None = None,
     stop: str = "last",
     flip: bool = False,
     seed: int = 0,
@@ -123,10 +147,10 @@ def fit(
     """Fit a time-dependent ratio (law: LogNormal) or the time-independent one (law: Clean).
 
     biased, reference: datasets of samples, indexable by an index tensor, (N, ...) each. A share `holdout` of
-    both never enters training; its loss is taken `evaluations` times, always on the same noise. The learning
-    rate falls to zero over `steps` by a cosine. stop: "last" keeps the weights of the last step, "best" those
-    with the lowest held-out loss (notebook 03 compares the two). flip: mirror half of the images, as the training
-    of the score network that the ratio is for does.
+    both never enters training, or else the indices `held` of both; its loss is taken `evaluations` times, always
+    on the same noise. The learning rate falls to zero over `steps` by a cosine. stop: "last" keeps the weights
+    of the last step, "best" those with the lowest held-out loss (notebook 03 compares the two). flip: mirror half
+    of the images, as the training of the score network that the ratio is for does.
     """
     if stop not in ("best", "last"):
         raise ValueError(f"stop={stop!r}: must be 'best' or 'last'")
@@ -135,7 +159,8 @@ def fit(
     if len(reference) == 0 or len(biased) == 0:
         raise ValueError(f"{len(biased)} biased and {len(reference)} reference samples: both sets need some")
     rng = np.random.default_rng(seed)
-    train, held = zip(*(split_off(len(d), holdout, rng) for d in (biased, reference)), strict=True)
+    held = held or tuple(split_off(len(d), holdout, rng) for d in (biased, reference))
+    train = tuple(np.setdiff1d(np.arange(len(d)), h) for d, h in zip((biased, reference), held, strict=True))
     optimiser = torch.optim.AdamW(network.to(device).parameters(), lr=lr, weight_decay=weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     evaluate_at = set(np.linspace(0, steps, evaluations + 1).round().astype(int).tolist())

@@ -1,5 +1,6 @@
 """Every figure's drawing. A function takes data and returns the figure; the notebook shows and records it."""
 
+from tiwlib.plots.ablations import costs, scatter, shares_of_minimisers, sweep, variants
 from tiwlib.plots.data import (
     group_shares,
     image_grid,
@@ -19,6 +20,7 @@ __all__ = [
     "calibration",
     "comparison",
     "cost",
+    "costs",
     "differences",
     "fit_history",
     "group_shares",
@@ -29,13 +31,17 @@ __all__ = [
     "samples_2d",
     "samples_by_group",
     "save_examples",
+    "scatter",
     "scores_and_ratio",
     "share_lines",
     "shares_by_objective",
+    "shares_of_minimisers",
     "shares_of_sets",
     "stopping",
+    "sweep",
     "trade_off",
     "training_loss",
     "use_of_groups",
+    "variants",
     "weights",
 ]

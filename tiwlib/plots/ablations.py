@@ -1,0 +1,141 @@
+"""What an objective, a ratio or one of its parts changes: shares, sweeps, differences."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from tiwlib.metrics import mean_interval
+from tiwlib.plots.style import close
+
+MARKERS = "osD^vPX"
+
+
+def shares_of_minimisers(frame: pd.DataFrame, target: float, observed: float) -> Figure:
+    """Minority share of every objective's minimiser with its interval, rows grouped by the density they end at.
+
+    frame: columns label, group, share, low, high; groups in order of appearance.
+    """
+    figure, axes = plt.subplots(figsize=(6.6, 0.3 * len(frame) + 0.9))
+    for value, name, line in ((target, " unbiased", "-"), (observed, "observed mixture ", "--")):
+        axes.axvline(value, color="0.7", linestyle=line, linewidth=1, zorder=0)
+        side = "left" if value == target else "right"
+        axes.annotate(name, (value, 1.01), xycoords=("data", "axes fraction"), ha=side, color="0.35")
+    row = np.arange(len(frame))
+    for i, (group, at) in enumerate(frame.reset_index(drop=True).groupby("group", sort=False).groups.items()):
+        part = frame.iloc[at]
+        bars = np.abs(part[["low", "high"]].to_numpy().T - part.share.to_numpy())
+        style = {"fmt": MARKERS[i], "color": f"C{i}", "markersize": 6, "capsize": 3, "label": group}
+        axes.errorbar(part.share, row[at], xerr=bars, **style)
+    axes.set_yticks(row, frame.label)
+    axes.set(xlabel="share of the minority mode, binomial 95 % interval", ylim=(len(frame) - 0.4, -0.6))
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    sns.despine(figure)
+    return close(figure)
+
+
+def sweep(
+    frame: pd.DataFrame,
+    x: str,
+    measures: dict[str, str],
+    label: str,
+    variant: str | None = None,
+    lines: dict[str, float] | None = None,
+    even: bool = False,
+) -> Figure:
+    """A panel for each measure against x: one line a variant, mean and 95 % interval where there are seeds.
+
+    frame: columns x, the measures, and variant. label: of the x axis. lines: measure -> the value to reach.
+    even: the values of x stand at equal distances, whatever they are.
+    """
+    figure, axes = plt.subplots(1, len(measures), figsize=(3.5 * len(measures), 3.1), squeeze=False)
+    variants = [None] if variant is None else list(dict.fromkeys(frame[variant]))
+    ticks = sorted(frame[x].unique())
+    at = {value: i for i, value in enumerate(ticks)} if even else {value: value for value in ticks}
+    for panel, (column, name) in zip(axes[0], measures.items(), strict=True):
+        if column in (lines or {}):
+            panel.axhline(lines[column], color="0.7", linewidth=3, alpha=0.7, zorder=0)
+        for i, which in enumerate(variants):
+            part = frame if which is None else frame[frame[variant] == which]
+            values = part.dropna(subset=[column]).groupby(x)[column]
+            means = values.mean()
+            bounds = np.array([_bounds(v.to_numpy()) for _, v in values]).T  # (2, ticks)
+            shift = 0.06 * (i - (len(variants) - 1) / 2) if even else 0
+            panel.errorbar(
+                [at[v] + shift for v in means.index], means, yerr=np.abs(bounds - means.to_numpy()), label=which,
+                marker=MARKERS[i], linestyle=("-", "--", ":", "-.")[i % 4], capsize=3, markersize=5, color=f"C{i}",
+            )  # fmt: skip
+        panel.set_xticks([at[v] for v in ticks], [f"{v:g}" for v in ticks])
+        panel.set(xlabel=label, ylabel=name)
+    if variant is not None:
+        drawn = axes[0][0].get_legend_handles_labels()
+        figure.legend(*drawn, loc="outside upper center", ncols=min(4, len(drawn[1])), frameon=False)
+    sns.despine(figure)
+    return close(figure)
+
+
+def _bounds(values: np.ndarray) -> tuple[float, float]:
+    """The 95 % interval of repeated values; the value itself where there is one."""
+    return mean_interval(values)[1:] if len(values) > 1 else (values[0], values[0])
+
+
+def scatter(frame: pd.DataFrame, x: dict[str, str], y: tuple[str, str], hue: str) -> Figure:
+    """Does x foretell y? A panel for each x, a point for each run, a marker for each kind of variation.
+
+    frame: columns of x, y and hue. x: column -> axis label; y: column and axis label.
+    """
+    figure, axes = plt.subplots(1, len(x), figsize=(3.3 * len(x), 3.2), squeeze=False, sharey=True)
+    for panel, (column, name) in zip(axes[0], x.items(), strict=True):
+        for i, (kind, part) in enumerate(frame.groupby(hue, sort=False)):
+            style = {
+                "marker": MARKERS[i],
+                "color": f"C{i}",
+                "linestyle": "",
+                "alpha": 0.65,
+                "markersize": 4.5,
+            }
+            panel.plot(part[column], part[y[0]], label=kind, **style)
+        correlation = frame[column].corr(frame[y[0]], method="spearman")
+        panel.set(xlabel=name, title=f"rank correlation {correlation:.2f}")
+    axes[0][0].set_ylabel(y[1])
+    drawn = axes[0][0].get_legend_handles_labels()
+    figure.legend(*drawn, loc="outside upper center", ncols=len(drawn[1]), frameon=False)
+    sns.despine(figure)
+    return close(figure)
+
+
+def variants(frame: pd.DataFrame, measures: dict[str, str]) -> Figure:
+    """A panel for each measure: a dot for each seed, mean and 95 % interval of each variant beside it.
+
+    frame: columns variant and the measures; dots of one seed are joined, for variants share their seeds.
+    """
+    order = list(dict.fromkeys(frame.variant))
+    size = (2.7 * len(measures) + 1.2, 0.36 * len(order) + 1)
+    figure, axes = plt.subplots(1, len(measures), figsize=size, squeeze=False, sharey=True)
+    for panel, (column, name) in zip(axes[0], measures.items(), strict=True):
+        table = frame.pivot(index="variant", columns="seed", values=column).loc[order]
+        panel.plot(table.to_numpy(), np.arange(len(order)), "o-", color="0.75", markersize=3.5, linewidth=0.7)
+        for row, values in enumerate(table.to_numpy()):
+            low, high = _bounds(values)
+            mean = values.mean()
+            style = {"fmt": "D", "color": "C0", "markersize": 6, "capsize": 4, "linewidth": 1.5}
+            panel.errorbar(mean, row, xerr=[[mean - low], [high - mean]], **style)
+        panel.set(xlabel=name, ylim=(len(order) - 0.5, -0.5))
+    axes[0][0].set_yticks(range(len(order)), order)
+    sns.despine(figure)
+    return close(figure)
+
+
+def costs(frame: pd.DataFrame) -> Figure:
+    """Milliseconds and kept megabytes of one step of each part. frame: columns part, ms, low, high, megabytes."""
+    figure, axes = plt.subplots(1, 2, figsize=(7.4, 0.34 * len(frame) + 1), sharey=True)
+    rows = np.arange(len(frame))
+    bars = np.abs(frame[["low", "high"]].to_numpy().T - frame.ms.to_numpy())
+    axes[0].barh(rows, frame.ms, xerr=bars, color="C0", alpha=0.8, error_kw={"linewidth": 1})
+    axes[1].barh(rows, frame.megabytes, color="C1", alpha=0.8, hatch="///", edgecolor="white")
+    axes[0].set_yticks(rows, frame.part)
+    axes[0].set(xlabel="milliseconds a step, 95 % interval", xlim=(0, None), ylim=(len(frame) - 0.4, -0.6))
+    axes[1].set(xlabel="kept for the backward pass (MB)")
+    sns.despine(figure)
+    return close(figure)
