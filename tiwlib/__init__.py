@@ -2,7 +2,7 @@
 
 The way of the data, which is also the order of imports (runs keeps records for all, and imports none):
 gaussians, noise -> networks -> datasets -> settings, splits, bias, manifest -> ratio -> objectives -> training
--> sampling -> classifier, metrics -> plots -> report.
+-> sampling -> classifier, metrics -> plots. Beside them intervals; and plan, gpus -> sweep, claims -> report.
 """
 
 import warnings

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from scipy import stats
 from sklearn.calibration import calibration_curve
 from torch import Tensor
 from torch_fidelity import calculate_metrics, register_feature_extractor
@@ -15,6 +14,7 @@ from tiwlib import classifier
 from tiwlib.bias import Biased
 from tiwlib.datasets import batch
 from tiwlib.gaussians import ExactRatio
+from tiwlib.intervals import mean_interval, share_intervals  # noqa: F401  the notebooks find them here
 from tiwlib.noise import expand, vp_sigma
 from tiwlib.ratio import weight_and_correction
 
@@ -100,32 +100,12 @@ def variation_after_weighting(ratio, made: Biased) -> float:
     return total_variation(made_shares, counts["reference"] / counts["reference"].sum())
 
 
-# ---------------------------------------------------------------- numbers that were repeated
-
-
-def mean_interval(values, confidence: float = 0.95) -> tuple[float, float, float]:
-    """Mean of repeated runs and its Student-t interval: (mean, low, high). Needs two runs at least."""
-    values = np.asarray(values, dtype=float)
-    if values.ndim != 1 or len(values) < 2:
-        raise ValueError(f"values of shape {values.shape}: an interval needs at least two runs")
-    mean = values.mean()
-    half = stats.t.ppf((1 + confidence) / 2, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5
-    return float(mean), float(mean - half), float(mean + half)
-
-
 # ---------------------------------------------------------------- group shares
 
 
 def shares(groups: np.ndarray, n_groups: int) -> np.ndarray:
     """Share of each group among labels (N,): float (G,), sums to one."""
     return np.bincount(groups, minlength=n_groups) / len(groups)
-
-
-def share_intervals(groups: np.ndarray, n_groups: int, confidence: float = 0.95) -> np.ndarray:
-    """Wilson's binomial interval of each share: (G, 2)."""
-    counts = np.bincount(groups, minlength=n_groups)
-    found = [stats.binomtest(int(c), len(groups)).proportion_ci(confidence, "wilson") for c in counts]
-    return np.asarray([(ci.low, ci.high) for ci in found])
 
 
 def total_variation(shares: np.ndarray, target: np.ndarray) -> float:
@@ -239,9 +219,3 @@ def nearest(images: np.ndarray, training: np.ndarray, chunk: int = 512) -> tuple
         index = torch.where(distance < best, at + start, index)
         best = torch.minimum(best, distance)
     return (best / x.shape[1] ** 0.5).numpy(), index.numpy()
-
-
-def as_text(cell: dict[str, float | None]) -> str:
-    """A mean with its interval: "0.52 (0.48 to 0.56)", without brackets where there was one run."""
-    interval = "" if cell["low"] is None else f" ({cell['low']:.3g} to {cell['high']:.3g})"
-    return f"{cell['mean']:.3g}{interval}"

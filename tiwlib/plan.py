@@ -109,7 +109,7 @@ def refuse_unknown(content: dict, known: set, where: str) -> None:
 
 
 def expand(entry: dict, where: str) -> list[Planned]:
-    """One entry's runs: `params` (over those of `file`) with every combination of what `vary` lists."""
+    """One entry's runs: `params` (over those of `file`, a YAML file) with every combination of what `vary` lists."""
     if not isinstance(entry, dict):
         raise ValueError(f"{where}: {entry!r} in runs must be a mapping with a notebook")
     refuse_unknown(entry, ENTRY_KEYS, where)
@@ -117,20 +117,21 @@ def expand(entry: dict, where: str) -> list[Planned]:
     if not (runs.notebooks() / f"{notebook}.ipynb").is_file():
         known = sorted(path.stem for path in runs.notebooks().glob("*.ipynb"))
         raise ValueError(f"{where}: notebook={notebook!r}: no such notebook; known: {', '.join(known)}")
+    from_file = read_yaml(runs.PROJECT / entry["file"]) if "file" in entry else {}
     fixed, vary = dict(entry.get("params") or {}), dict(entry.get("vary") or {})
-    if "file" in entry:
-        fixed = {**read_yaml(runs.PROJECT / entry["file"]), **fixed}
-    template = entry.get("run", fixed.pop("run", None))
+    template = entry.get("run", from_file.pop("run", None))
     for name, values in vary.items():
         if not isinstance(values, list) or not values:
             raise ValueError(f"{where}: vary: {name}={values!r}: must be a list of values")
-        if name in fixed or name == "run":
-            raise ValueError(
-                f"{where}: {name} is varied and fixed; `run` is given beside params, not in them"
-            )
+        if name in fixed:
+            raise ValueError(f"{where}: {name} is in params and in vary: it can be in one")
+    if "run" in {**fixed, **vary}:
+        raise ValueError(
+            f"{where}: run names the runs of an entry: it stands beside params and vary, not in them"
+        )
     defaults, planned = runs.defaults(notebook), []
     for values in itertools.product(*vary.values()):
-        given = {**fixed, **dict(zip(vary, values, strict=True))}
+        given = {**from_file, **fixed, **dict(zip(vary, values, strict=True))}
         try:
             params = runs.parameters(notebook, {**defaults, **given})
             name = name_from(template, params) if template else name_of(params, defaults, vary)

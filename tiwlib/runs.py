@@ -194,11 +194,13 @@ def start(notebook: str, run: str, params: dict) -> Run:
 
 def finished(notebook: str) -> list[dict]:
     """All finished runs of a notebook, sorted by name: {"run", "params", "metrics", "provenance", "folder"}."""
-    found = []
-    for path in sorted((results_root() / notebook).glob("*/metrics.json")):
-        parts = {
-            name: json.loads((path.parent / f"{name}.json").read_text())
-            for name in ("params", "metrics", "provenance")
-        }
-        found.append({"run": path.parent.name, "folder": path.parent, **parts})
-    return found
+    paths = sorted((results_root() / notebook).glob("*/metrics.json"))
+    return [{"run": path.parent.name, "folder": path.parent, **read_record(path.parent)} for path in paths]
+
+
+def read_record(folder: Path) -> dict[str, dict]:
+    """The params, metrics and provenance of a finished run."""
+    return {
+        name: json.loads((folder / f"{name}.json").read_text())
+        for name in ("params", "metrics", "provenance")
+    }

@@ -5,6 +5,7 @@ done is not run again, so an interrupted sweep goes on where it was. docs/sweeps
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import re
@@ -103,6 +104,8 @@ def interrupted(*_) -> None:
 
 def run(path: str, jobs: int | None, profile: str | None, again: bool, dry_run: bool) -> int:
     """Run what is not done; returns the exit status, 0 when every run of the sweep has its record."""
+    if importlib.util.find_spec("snakemake") is None:
+        raise ValueError("snakemake is not installed: pip install -c constraints.txt -e '.[sweep]'")
     sweep = plan.load(path)
     held = gpus.try_lock(LOCK)
     if held is None:
