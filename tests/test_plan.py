@@ -76,6 +76,7 @@ def test_a_file_of_parameters_gives_way_to_the_entry(tmp_path):
         ("runs: [{notebook: tiny, vary: {seed: []}}]", r"seed=\[\]: must be a list of values"),
         ("runs: [{notebook: tinny}]", "notebook='tinny': no such notebook; known: tiny"),
         ("runs: [{notebook: tiny, parms: {}}]", "unknown parms; known: file, notebook, params, run, vary"),
+        ("runs: [{notebook: tiny, file: none.yaml}]", "none.yaml: cannot be read: No such file"),
         ("run: []", "unknown run; known: runs, runs_per_gpu"),
         ("runs: []", "runs is empty"),
         ("runs: [tiny]", "'tiny' in runs must be a mapping"),
@@ -96,7 +97,7 @@ def test_what_is_refused(text, message):
 
 
 def test_a_missing_file_is_named():
-    with pytest.raises(ValueError, match="nowhere.yaml: no such file"):
+    with pytest.raises(ValueError, match="nowhere.yaml: cannot be read: No such file"):
         plan.load("nowhere.yaml")
 
 

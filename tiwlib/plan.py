@@ -71,8 +71,6 @@ class Sweep:
 
 def load(path: str | Path) -> Sweep:
     """Read and check a sweep's file: ValueError names what is wrong, before anything runs."""
-    if not Path(path).is_file():
-        raise ValueError(f"{path}: no such file; a sweep is a YAML file, workflow/ledger.yaml is one")
     content = read_yaml(path)
     refuse_unknown(content, KEYS, str(path))
     per_gpu = content.get("runs_per_gpu", 1)
@@ -96,6 +94,8 @@ def read_yaml(path: str | Path) -> dict:
     """A YAML file that holds a mapping."""
     try:
         content = yaml.load(Path(path).read_text(), Loader)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read: {error.strerror or error}") from error
     except yaml.YAMLError as error:
         raise ValueError(f"{path}: is no YAML: {error}") from error
     if not isinstance(content, dict):
