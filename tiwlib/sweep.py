@@ -20,6 +20,7 @@ from tiwlib import gpus, plan, runs
 from tiwlib.plan import Planned
 
 LOCK = plan.BUILD / "lock"
+SNAKEMAKE_LOG = plan.BUILD / "snakemake.log"
 
 
 def set_aside(run: Planned, dry_run: bool) -> None:
@@ -79,12 +80,29 @@ def watch(process: subprocess.Popen, todo: list[Planned]) -> list[Planned]:
 
 def last_error(run: Planned) -> str:
     """The last line that papermill printed: the error, if there was one."""
-    try:
-        text = run.built(".log").read_text(errors="replace")
-    except FileNotFoundError:
-        return "was not started"
-    lines = [line for line in re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "ended without a word"
+    text = re.sub(r"\x1b\[[0-9;]*m", "", run.built(".log").read_text(errors="replace"))
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "ended without a word"
+
+
+def sum_up(path: str, total: int, unfinished: list[Planned]) -> None:
+    """Name every failed run, and where to look."""
+    failed = [run for run in unfinished if run.built(".log").exists()]
+    for run in failed:
+        print(f"FAILED {run.notebook}/{run.name}: {last_error(run)}")
+        print(f"       {run.built('.log')}, {run.built('.ipynb')}")
+    if len(unfinished) > len(failed):
+        print(f"{len(unfinished) - len(failed)} runs were not started: {SNAKEMAKE_LOG} says why")
+    print(f"{path}: {total - len(unfinished)} of {total} runs done", flush=True)
+
+
+def start(line: list[str], held: int) -> subprocess.Popen:
+    """Snakemake in a session of its own, for one signal to reach its runs; it holds the sweep's lock with us."""
+    environment = {"OMP_NUM_THREADS": "1", "TQDM_MININTERVAL": "5", **os.environ}
+    with SNAKEMAKE_LOG.open("w") as out:
+        return subprocess.Popen(
+            line, stdout=out, stderr=out, env=environment, pass_fds=[held], start_new_session=True
+        )
 
 
 def stop(process: subprocess.Popen) -> None:
@@ -107,45 +125,36 @@ def run(path: str, jobs: int | None, profile: str | None, again: bool, dry_run: 
     if importlib.util.find_spec("snakemake") is None:
         raise ValueError("snakemake is not installed: pip install -c constraints.txt -e '.[sweep]'")
     sweep = plan.load(path)
+    if jobs is not None and jobs < 1:
+        raise ValueError(f"jobs={jobs}: must be at least 1")
+    jobs = jobs or len(gpus.visible()) * sweep.runs_per_gpu or 2
     held = gpus.try_lock(LOCK)
     if held is None:
         raise ValueError(f"another sweep is at work in {Path.cwd()}: wait for it, or stop it")
-    os.set_inheritable(held, True)
     todo = [r for r in sweep.runs if again or not r.done()]
-    print(
-        f"{path}: {len(sweep.runs)} runs, {len(sweep.runs) - len(todo)} done, {len(todo)} to do", flush=True
-    )
-    for planned in todo:
-        if planned.stale():
-            set_aside(planned, dry_run)
-        planned.built(".failed").unlink(missing_ok=True)
-        planned.built(".log").unlink(missing_ok=True)
-    jobs = jobs or len(gpus.visible()) * sweep.runs_per_gpu or 2
-    line = command(path, jobs, profile, again, [r for r in todo if r.stale()] if dry_run else [])
+    done = len(sweep.runs) - len(todo)
+    print(f"{path}: {len(sweep.runs)} runs, {done} done, {len(todo)} to do", flush=True)
+    stale = [r for r in todo if r.stale()]
+    for planned in stale:
+        set_aside(planned, dry_run)
     if dry_run:
-        return subprocess.run([*line, "--dry-run"]).returncode
+        return subprocess.run([*command(path, jobs, profile, again, stale), "--dry-run"]).returncode
     if not todo:
         return 0
-    environment = {"OMP_NUM_THREADS": "1", "TQDM_MININTERVAL": "5", **os.environ}
-    log = plan.BUILD / "snakemake.log"
+    for planned in todo:
+        planned.built(".failed").unlink(missing_ok=True)
+        planned.built(".log").unlink(missing_ok=True)
     print(f"logs and executed notebooks: {plan.BUILD}/NOTEBOOK/RUN.log and .ipynb", flush=True)
-    with log.open("w") as out:
-        process = subprocess.Popen(
-            line, stdout=out, stderr=out, env=environment, pass_fds=[held], start_new_session=True
-        )
-    signal.signal(signal.SIGTERM, interrupted)
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell in the background had them ignored
+        signal.signal(number, interrupted)
+    process = start(command(path, jobs, profile, again, []), held)
     try:
         unfinished = watch(process, todo)
     except KeyboardInterrupt:
         stop(process)
         print("interrupted: the same command goes on with what is not done", flush=True)
         return 130
-    for planned in unfinished:
-        print(f"FAILED {planned.notebook}/{planned.name}: {last_error(planned)}")
-        print(f"       {planned.built('.log')}, {planned.built('.ipynb')}")
-    if not unfinished and process.returncode:
-        print(f"Snakemake ended with {process.returncode}: see {log}")
-    print(f"{path}: {len(sweep.runs) - len(unfinished)} of {len(sweep.runs)} runs done", flush=True)
+    sum_up(path, len(sweep.runs), unfinished)
     return process.returncode or (1 if unfinished else 0)
 
 
