@@ -1,47 +1,37 @@
 # make reproduce   everything, from nothing: environment, five notebooks, figures and numbers under results/
 # make test        environment, then ruff, pytest, and nbval over the notebooks
 # make notebooks   run the committed notebooks anew, in place (after a change of a .py)
-#
-# More seeds:      make reproduce SEEDS="0 1 2"
-# Other methods:   make reproduce METHODS="dsm_obs tiw_dsm"
+# make sweep       CONFIG=workflow/NAME.yaml: the runs of that file which are not done; docs/sweeps.md
+# make ledger      the runs behind every claim, then figures, results/claims.json and the README's tables
 
-PYTHON  ?= python3
-SEEDS   ?= 0
-METHODS ?= dsm_ref dsm_obs dsm_obs_half iw_dsm tiw_dsm w_only c_only
-JOBS    ?= 2
+PYTHON ?= python3
 
 NOTEBOOKS := 01_density_ratio_2d 02_biased_datasets 03_ratio_accuracy 04_train 05_figures
-TRAIN     := $(foreach seed,$(SEEDS),$(foreach method,$(METHODS),train-$(method)-$(seed)))
 
-# One thread a notebook, JOBS notebooks at a time: the networks are small. What a notebook prints, its progress
-# bars too (every 5 seconds), goes to build/NAME.log; the end of the log is shown if it fails.
-ENV := PATH="$(CURDIR)/.venv/bin:$$PATH" OMP_NUM_THREADS=1 TQDM_MININTERVAL=5
-define RUN
-@mkdir -p build; echo "$@: running; tail -f build/$@.log"; began=$$(date +%s); \
-$(ENV) papermill --log-output --no-progress-bar notebooks/$(1).ipynb build/$@.ipynb $(2) > build/$@.log 2>&1 \
-&& echo "$@: done in $$(($$(date +%s) - began)) s" || { tail -n 25 build/$@.log; echo "$@: failed"; exit 1; }
-endef
+# Runs at a time: JOBS, or one for each GPU slot, or two of one thread, for the networks are small.
+ENV   := PATH="$(CURDIR)/.venv/bin:$$PATH" OMP_NUM_THREADS=1
+SWEEP := $(ENV) python -m tiwlib.sweep $(if $(JOBS),--jobs $(JOBS)) $(if $(PROFILE),--profile $(PROFILE))
 
-.PHONY: reproduce test notebooks figures $(TRAIN) 01 02 03 03-digits
+.PHONY: reproduce sweep ledger figures claims test notebooks
 
 reproduce: .venv/ready
-	@$(MAKE) --no-print-directory --jobs $(JOBS) 01 02 03 $(TRAIN) 03-digits
-	@$(MAKE) --no-print-directory figures
-	@echo "done: figures and numbers are under results/, executed notebooks under build/"
+	$(SWEEP) --again workflow/reproduce.yaml
+	$(MAKE) --no-print-directory figures
+	@echo "done: figures and numbers are under results/, executed notebooks under build/sweep/"
 
-01 02 03: .venv/ready
-	$(call RUN,$(filter $@_%,$(NOTEBOOKS)))
+sweep: .venv/ready
+	$(SWEEP) $(or $(CONFIG),$(error CONFIG=FILE is missing: make sweep CONFIG=workflow/ledger.yaml))
 
-03-digits: .venv/ready
-	$(call RUN,03_ratio_accuracy,-f notebooks/params/03_images.yaml)
-
-# train-METHOD-SEED; dsm_obs_half is plain training on half-and-half batches, the fair partner of W-only.
-METHOD    = $(word 2,$(subst -, ,$@))
-$(TRAIN): .venv/ready
-	$(call RUN,04_train,-p seed $(lastword $(subst -, ,$@)) -p method $(METHOD:_half= -p reference_fraction 0.5))
+ledger: .venv/ready
+	$(SWEEP) workflow/ledger.yaml
+	$(MAKE) --no-print-directory figures claims
 
 figures: .venv/ready
-	$(call RUN,05_figures)
+	$(SWEEP) --again workflow/figures.yaml
+
+claims: .venv/ready
+	$(ENV) python -m tiwlib.claims
+	$(ENV) python -m tiwlib.report
 
 test: .venv/ready
 	.venv/bin/ruff check .
@@ -51,9 +41,9 @@ test: .venv/ready
 
 notebooks: .venv/ready
 	$(ENV) python notebooks/execute.py $(NOTEBOOKS)
-	$(ENV) python -m tiwlib.report
+	$(MAKE) --no-print-directory claims
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	.venv/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
+	.venv/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test,sweep,slurm]"
 	touch $@

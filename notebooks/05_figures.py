@@ -28,7 +28,7 @@
 import pandas as pd
 from IPython.display import display
 
-from tiwlib import metrics, objectives, plots, records, runs
+from tiwlib import intervals, objectives, plots, records, runs
 from tiwlib.gaussians import EXACT_RATIO
 
 # %% tags=["parameters"]
@@ -152,10 +152,37 @@ for label, part in frame.groupby("method", sort=False):
     table[label] = {"seeds": len(part)}
     for name in measures:
         mean, low, high = (
-            metrics.mean_interval(part[name]) if len(part) > 1 else (part[name].item(), None, None)
+            intervals.mean_interval(part[name]) if len(part) > 1 else (part[name].item(), None, None)
         )
         table[label][name] = {"mean": mean, "low": low, "high": high}
 display(plots.as_table(table, measures))
+
+# %% [markdown]
+# ## Differences, seed by seed
+#
+# Runs of one seed share the split. What a lucky split does to both drops out of their difference, so methods are
+# compared by it: another method minus TIW-DSM, Student's 95 % interval over the pairs. An interval
+# that holds 0 does not tell which of the two is better.
+
+# %% tags=["nbval-ignore-output"]
+frame["pair"] = list(zip(frame.seed, frame.split, strict=True))
+of_method = {label: part.set_index("pair") for label, part in frame.groupby("method", sort=False)}
+base = labels["tiw_dsm"] if labels.get("tiw_dsm") in of_method else frame.method.iloc[0]
+differences = {}
+for label, part in of_method.items():
+    pairs = len(part.index.intersection(of_method[base].index))
+    if label == base or pairs < 2:
+        continue
+    differences[f"{label} minus {base}"] = {"pairs": pairs}
+    for name in measures:
+        mean, low, high = intervals.paired_interval(dict(part[name]), dict(of_method[base][name]))
+        differences[f"{label} minus {base}"][name] = {"mean": mean, "low": low, "high": high}
+if differences:
+    rows = {
+        label: {measures[name]: intervals.as_text(cells[name]) for name in measures}
+        for label, cells in differences.items()
+    }
+    display(pd.DataFrame(rows).T)
 
 # %% [markdown]
 # ## Shares of the groups, and samples of them
@@ -270,7 +297,7 @@ else:
 # ## The record
 
 # %%
-results = {"setting": setting, "runs": sorted(frame.run), "table": table}
+results = {"setting": setting, "runs": sorted(frame.run), "table": table, "differences": differences}
 if len(low):
     results["weights_below_0.01"] = [
         {"estimator": estimator, "sigma": sigma, "share": share} for (estimator, sigma), share in low.items()

@@ -58,23 +58,6 @@ def test_the_error_of_one_against_quadrature(i):
     )  # rare points between the modes carry it
 
 
-def test_t_interval_against_the_textbook():
-    mean, low, high = metrics.mean_interval([1.0, 2.0, 3.0, 4.0])
-    half = 3.182446 * (5 / 3) ** 0.5 / 2  # t(0.975, 3) s / sqrt(n)
-    assert (mean, low, high) == pytest.approx((2.5, 2.5 - half, 2.5 + half), abs=1e-5)
-    with pytest.raises(ValueError, match="at least two runs"):
-        metrics.mean_interval([1.0])
-
-
-def test_wilson_intervals_against_the_formula():
-    groups = np.array([0] * 90 + [1] * 10)
-    z, n, p = 1.959964, 100, 0.1
-    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * (p * (1 - p) / n + z**2 / (4 * n**2)) ** 0.5
-    assert metrics.share_intervals(groups, 3)[1] == pytest.approx([centre - half, centre + half], abs=1e-6)
-    assert metrics.share_intervals(groups, 3)[2][0] == pytest.approx(0, abs=1e-12)
-
-
 def test_distances_of_shares():
     assert metrics.total_variation(np.array([0.8, 0.2]), np.array([0.5, 0.5])) == pytest.approx(0.3)
     assert metrics.fairness_discrepancy(np.array([0.9, 0.1]), np.array([0.5, 0.5])) == pytest.approx(

@@ -52,6 +52,13 @@ def test_a_finished_run_with_other_parameters_is_not_replaced():
     assert runs.finished("04_train")[0]["metrics"] == {"x": 1.0}
 
 
+def test_a_run_that_named_itself_is_the_run_of_that_name():
+    """Notebook 04 fills in an empty name; a sweep gives the same name from the start."""
+    runs.start("04_train", "a", {"run": "", "seed": 0}).finish({"x": 1.0})
+    runs.start("04_train", "a", {"run": "a", "seed": 0}).finish({"x": 1.0})
+    assert runs.differences({"run": "", "seed": 0}, {"run": "a", "seed": 1, "steps": 5}) == ["seed", "steps"]
+
+
 def test_metrics_are_written_whole_or_not_at_all(monkeypatch):
     run = runs.start("04_train", "a", {})
     with pytest.raises(ValueError):

@@ -2,7 +2,8 @@
 
 The way of the data, which is also the order of imports (runs keeps records for all, and imports none):
 gaussians, noise -> networks -> datasets -> settings, splits, bias, manifest -> ratio -> objectives -> training
--> sampling -> classifier, distances, metrics -> plots -> records, report.
+ -> sampling -> classifier, distances, metrics -> experiment -> plots -> records. Beside them intervals, checkpoints,
+ devices, batches; and plan, gpus -> sweep, claims -> report.
 """
 
 import warnings

@@ -3,12 +3,12 @@
 import numpy as np
 import pandas as pd
 import torch
-from scipy import stats
 from sklearn.calibration import calibration_curve
 
 from tiwlib.bias import Biased
 from tiwlib.datasets import batch
 from tiwlib.gaussians import ExactRatio
+from tiwlib.intervals import mean_interval, share_intervals  # noqa: F401  the notebooks find them here
 from tiwlib.noise import expand, vp_sigma
 from tiwlib.ratio import log_weight, weight_and_correction
 
@@ -130,32 +130,12 @@ def weights_of(
     return pd.concat(rows, ignore_index=True)
 
 
-# ---------------------------------------------------------------- numbers that were repeated
-
-
-def mean_interval(values, confidence: float = 0.95) -> tuple[float, float, float]:
-    """Mean of repeated runs and its Student-t interval: (mean, low, high). Needs two runs at least."""
-    values = np.asarray(values, dtype=float)
-    if values.ndim != 1 or len(values) < 2:
-        raise ValueError(f"values of shape {values.shape}: an interval needs at least two runs")
-    mean = values.mean()
-    half = stats.t.ppf((1 + confidence) / 2, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5
-    return float(mean), float(mean - half), float(mean + half)
-
-
 # ---------------------------------------------------------------- group shares
 
 
 def shares(groups: np.ndarray, n_groups: int) -> np.ndarray:
     """Share of each group among labels (N,): float (G,), sums to one."""
     return np.bincount(groups, minlength=n_groups) / len(groups)
-
-
-def share_intervals(groups: np.ndarray, n_groups: int, confidence: float = 0.95) -> np.ndarray:
-    """Wilson's binomial interval of each share: (G, 2)."""
-    counts = np.bincount(groups, minlength=n_groups)
-    found = [stats.binomtest(int(c), len(groups)).proportion_ci(confidence, "wilson") for c in counts]
-    return np.asarray([(ci.low, ci.high) for ci in found])
 
 
 def total_variation(shares: np.ndarray, target: np.ndarray) -> float:
@@ -166,9 +146,3 @@ def total_variation(shares: np.ndarray, target: np.ndarray) -> float:
 def fairness_discrepancy(shares: np.ndarray, target: np.ndarray) -> float:
     """Euclidean distance of the shares to the target shares, in [0, sqrt 2]."""
     return float(np.linalg.norm(shares - target))
-
-
-def as_text(cell: dict[str, float | None]) -> str:
-    """A mean with its interval: "0.52 (0.48 to 0.56)", without brackets where there was one run."""
-    interval = "" if cell["low"] is None else f" ({cell['low']:.3g} to {cell['high']:.3g})"
-    return f"{cell['mean']:.3g}{interval}"

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from filelock import FileLock
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
@@ -216,17 +217,21 @@ def code() -> str:
 
 
 def fit_once(path: Path, network: RatioNet, *data, **options) -> FittedRatio:
-    """`fit`, kept at `path` (safetensors): a later call with the same path loads it. The path names the fit."""
-    if not path.exists():
-        fitted = fit(network, *data, **options)
-        tensors = {f"network.{name}": value.cpu() for name, value in network.state_dict().items()}
-        tensors["history"] = torch.from_numpy(fitted.history.to_numpy(float, copy=True))
-        tensors["heldout"] = torch.from_numpy(fitted.heldout.to_numpy(float, copy=True))
-        tensors["step"] = torch.tensor(fitted.step)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-        save_file({name: value.contiguous() for name, value in tensors.items()}, partial)
-        partial.replace(path)
+    """`fit`, kept at `path` (safetensors): a later call with the same path loads it. The path names the fit.
+
+    Of several processes that ask at once, one fits and the others wait for it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):
+        if not path.exists():
+            fitted = fit(network, *data, **options)
+            tensors = {f"network.{name}": value.cpu() for name, value in network.state_dict().items()}
+            tensors["history"] = torch.from_numpy(fitted.history.to_numpy(float, copy=True))
+            tensors["heldout"] = torch.from_numpy(fitted.heldout.to_numpy(float, copy=True))
+            tensors["step"] = torch.tensor(fitted.step)
+            partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+            save_file({name: value.contiguous() for name, value in tensors.items()}, partial)
+            partial.replace(path)
     kept = load_file(path)
     prefix = "network."
     network.load_state_dict({n.removeprefix(prefix): v for n, v in kept.items() if n.startswith(prefix)})

@@ -26,11 +26,12 @@ def comparable(found: list[dict], vary: tuple[str, ...] = ()) -> None:
 
 
 def table(found: list[dict]) -> pd.DataFrame:
-    """A row for each run: run, seed, method (its label), setting, alpha, and every number of its metrics."""
+    """A row for each run: run, seed, split (hash), method (label), setting, alpha, and all numbers of its metrics."""
     rows = [
         {
             "run": r["run"],
             "seed": r["params"]["seed"],
+            "split": r["provenance"]["hashes"]["split"],
             "method": run_label(r["params"]["method"], r["params"]["reference_fraction"]),
             "setting": r["metrics"]["setting"],
             "alpha": r["params"]["alpha"],

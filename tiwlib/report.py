@@ -6,7 +6,7 @@
 import json
 import re
 
-from tiwlib.metrics import as_text
+from tiwlib.intervals import as_text
 from tiwlib.plots import in_order
 from tiwlib.runs import PROJECT, results_root
 
@@ -60,6 +60,25 @@ def digits() -> str:
     return "\n".join(lines)
 
 
+def claims() -> str:
+    """The ledger: every claim with its verdict, from results/claims.json."""
+    names = ("claim", "whose", "setting, notebook", "measured", "holds if", "verdict")
+    lines = [row(*names), row(*["---"] * len(names))]
+    for claim in json.loads((results_root() / "claims.json").read_text()):
+        where, measured = claim["setting"], claim.get("why", "").split(": ")[-1]  # the command that makes it
+        if "value" in claim:
+            interval = as_text({"mean": claim["value"], "low": claim["low"], "high": claim["high"]})
+            seeds = f", {len(claim['seeds'])} seeds" if len(claim["seeds"]) > 1 else ""
+            measured = f"{claim['quantity']}: {interval}{seeds}"
+            where += f", {', '.join(name[:2] for name in claim['notebooks'])}"
+        elif measured.startswith("make "):
+            measured = f"`{measured}`"
+        lines.append(
+            row(claim["statement"], claim["source"], where, measured, claim["rule"], claim["verdict"])
+        )
+    return "\n".join(lines)
+
+
 SHOWS = {
     "01_density_ratio_2d": "scores, ratio, correction; what every objective converges to",
     "02_biased_datasets": "the biased and the reference set of a setting",
@@ -81,7 +100,7 @@ def notebooks() -> str:
 
 def filled(readme: str) -> str:
     """The README with each marked part made anew: <!-- plane --> ... <!-- end -->."""
-    for part in (plane, ratio, digits, notebooks):
+    for part in (plane, ratio, digits, claims, notebooks):
         pattern = rf"(<!-- {part.__name__} -->\n).*?(<!-- end -->)"
         readme, count = re.subn(
             pattern, lambda m, part=part: f"{m[1]}{part()}\n{m[2]}", readme, flags=re.DOTALL

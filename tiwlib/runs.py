@@ -37,9 +37,19 @@ def checkpoints() -> Path:
     return Path(os.environ.get("TIWLIB_CHECKPOINTS", PROJECT / "checkpoints"))
 
 
+def notebooks() -> Path:
+    """Where the notebooks are: notebooks/ of the project, or $TIWLIB_NOTEBOOKS."""
+    return Path(os.environ.get("TIWLIB_NOTEBOOKS", PROJECT / "notebooks"))
+
+
 def declared(notebook: str) -> dict[str, dict]:
     """What the parameters cell of a notebook declares: name -> {"default": its source, "help": its comment, ...}."""
-    return papermill.inspect_notebook(str(PROJECT / "notebooks" / f"{notebook}.ipynb"))
+    return papermill.inspect_notebook(str(notebooks() / f"{notebook}.ipynb"))
+
+
+def defaults(notebook: str) -> dict:
+    """The values that the parameters cell of a notebook declares."""
+    return {name: ast.literal_eval(entry["default"]) for name, entry in declared(notebook).items()}
 
 
 def parameters(notebook: str, namespace: dict) -> dict:
@@ -48,19 +58,19 @@ def parameters(notebook: str, namespace: dict) -> dict:
     papermill only warns of a misspelt name. Here a name that the notebook does not declare, or a value of
     another type than the default's, is a ValueError (an int passes for a float, a number for None).
     """
-    defaults = {name: ast.literal_eval(entry["default"]) for name, entry in declared(notebook).items()}
+    known = defaults(notebook)
     for name, value in namespace.items():
         if name.startswith("_") or name in ("In", "Out") or not isinstance(value, LITERALS):
             continue
-        if name not in defaults:
-            close = difflib.get_close_matches(name, defaults, 1)
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 1)
             hint = f"; did you mean {close[0]}?" if close else "."
             raise ValueError(
-                f"{name}={value!r}: {notebook} has no such parameter{hint} Known: {', '.join(defaults)}"
+                f"{name}={value!r}: {notebook} has no such parameter{hint} Known: {', '.join(known)}"
             )
-    params = {name: namespace[name] for name in defaults}
+    params = {name: namespace[name] for name in known}
     for name, value in params.items():
-        expected = type(defaults[name])
+        expected = type(known[name])
         if type(value) is int and expected is float:
             params[name] = float(value)
         elif expected is type(None) and type(value) is not bool and isinstance(value, (int, float)):
@@ -147,21 +157,30 @@ class Run:
         return self.folder
 
 
+def checked_name(run: str) -> str:
+    """The name of a run, if a folder can have it."""
+    if not run or not all(c.isalnum() or c in "-_." for c in run) or run.startswith("."):
+        raise ValueError(f"run={run!r}: must be a folder's name of letters, digits, '-', '_' and '.'")
+    return run
+
+
+def differences(params: dict, others: dict) -> list[str]:
+    """Names of the parameters in which two runs differ. Their names do not count: an empty one is filled in."""
+    return sorted(k for k in (params.keys() | others.keys()) - {"run"} if params.get(k) != others.get(k))
+
+
 def start(notebook: str, run: str, params: dict) -> Run:
     """Begin the record results/<notebook>/<run>/: drops an earlier result of that name, writes params.json.
 
     A finished run of that name with other parameters is not replaced: that is a ValueError. A folder that
     cannot be written is an OSError that names it.
     """
-    if not run or not all(c.isalnum() or c in "-_." for c in run) or run.startswith("."):
-        raise ValueError(f"run={run!r}: must be a folder's name of letters, digits, '-', '_' and '.'")
-    folder = results_root() / notebook / run
+    folder = results_root() / notebook / checked_name(run)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / "metrics.json").exists():
             before = json.loads((folder / "params.json").read_text())
-            differing = sorted(k for k in params.keys() | before.keys() if params.get(k) != before.get(k))
-            if differing:
+            if differing := differences(params, before):
                 raise ValueError(
                     f"run={run!r}: {folder} holds a finished run with other values of {', '.join(differing)}; "
                     f"give this one another name, -p run NAME, or delete that folder"
@@ -177,11 +196,13 @@ def start(notebook: str, run: str, params: dict) -> Run:
 
 def finished(notebook: str) -> list[dict]:
     """All finished runs of a notebook, sorted by name: {"run", "params", "metrics", "provenance", "folder"}."""
-    found = []
-    for path in sorted((results_root() / notebook).glob("*/metrics.json")):
-        parts = {
-            name: json.loads((path.parent / f"{name}.json").read_text())
-            for name in ("params", "metrics", "provenance")
-        }
-        found.append({"run": path.parent.name, "folder": path.parent, **parts})
-    return found
+    paths = sorted((results_root() / notebook).glob("*/metrics.json"))
+    return [{"run": path.parent.name, "folder": path.parent, **read_record(path.parent)} for path in paths]
+
+
+def read_record(folder: Path) -> dict[str, dict]:
+    """The params, metrics and provenance of a finished run."""
+    return {
+        name: json.loads((folder / f"{name}.json").read_text())
+        for name in ("params", "metrics", "provenance")
+    }

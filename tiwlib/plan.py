@@ -1,0 +1,163 @@
+"""What a sweep runs: a YAML file, checked and expanded into runs before the first of them starts."""
+
+import itertools
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from tiwlib import runs
+
+BUILD = Path("build", "sweep")  # executed notebooks and logs
+KEYS = {"runs", "runs_per_gpu"}
+ENTRY_KEYS = {"notebook", "run", "file", "params", "vary"}
+
+
+class Loader(yaml.SafeLoader):
+    """YAML 1.1 takes 3e-4 for text: here it is a number."""
+
+
+Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One run: `params` are all of its notebook's parameters, `given` those that papermill is told."""
+
+    notebook: str
+    name: str
+    params: dict
+    given: dict
+
+    @property
+    def folder(self) -> Path:
+        return runs.results_root() / self.notebook / self.name
+
+    @property
+    def metrics(self) -> Path:
+        return self.folder / "metrics.json"
+
+    def built(self, suffix: str) -> Path:
+        """What the sweep itself keeps: .ipynb as executed, .log, and .failed where it failed."""
+        return BUILD / self.notebook / f"{self.name}{suffix}"
+
+    def as_yaml(self) -> str:
+        """What papermill is told, in one line."""
+        given = {**self.given, "run": self.name}
+        return yaml.safe_dump(given, default_flow_style=True, width=float("inf")).strip()
+
+    def stale(self) -> list[str]:
+        """The parameters in which a record of this name, finished or not, differs from this run."""
+        try:
+            return runs.differences(self.params, json.loads((self.folder / "params.json").read_text()))
+        except FileNotFoundError:
+            return []
+
+    def done(self) -> bool:
+        return self.metrics.exists() and not self.stale()
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a file asks for: runs, and how many of them may share a GPU."""
+
+    runs: tuple[Planned, ...]
+    runs_per_gpu: int
+
+
+def load(path: str | Path) -> Sweep:
+    """Read and check a sweep's file: ValueError names what is wrong, before anything runs."""
+    content = read_yaml(path)
+    refuse_unknown(content, KEYS, str(path))
+    per_gpu = content.get("runs_per_gpu", 1)
+    if type(per_gpu) is not int or per_gpu < 1:
+        raise ValueError(f"{path}: runs_per_gpu={per_gpu!r}: must be a whole number, at least 1")
+    planned = [run for entry in content.get("runs") or [] for run in expand(entry, str(path))]
+    if not planned:
+        raise ValueError(f"{path}: runs is empty; it lists what is run, see docs/sweeps.md")
+    seen = set()
+    for run in planned:
+        if (run.notebook, run.name) in seen:
+            raise ValueError(
+                f"{path}: two runs of {run.notebook} are called {run.name}; "
+                f"let `run` name what differs, as in run: '{{method}}-seed{{seed}}'"
+            )
+        seen.add((run.notebook, run.name))
+    return Sweep(tuple(planned), per_gpu)
+
+
+def read_yaml(path: str | Path) -> dict:
+    """A YAML file that holds a mapping."""
+    try:
+        content = yaml.load(Path(path).read_text(), Loader)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: is no YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: must hold names and values, not {type(content).__name__}")
+    return content
+
+
+def refuse_unknown(content: dict, known: set, where: str) -> None:
+    if unknown := sorted(map(str, content.keys() - known)):
+        raise ValueError(f"{where}: unknown {', '.join(unknown)}; known: {', '.join(sorted(known))}")
+
+
+def expand(entry: dict, where: str) -> list[Planned]:
+    """One entry's runs: `params` (over those of `file`, a YAML file) with every combination of what `vary` lists."""
+    if not isinstance(entry, dict):
+        raise ValueError(f"{where}: {entry!r} in runs must be a mapping with a notebook")
+    refuse_unknown(entry, ENTRY_KEYS, where)
+    notebook = entry.get("notebook")
+    if not (runs.notebooks() / f"{notebook}.ipynb").is_file():
+        known = sorted(path.stem for path in runs.notebooks().glob("*.ipynb"))
+        raise ValueError(f"{where}: notebook={notebook!r}: no such notebook; known: {', '.join(known)}")
+    from_file = read_yaml(runs.PROJECT / entry["file"]) if "file" in entry else {}
+    fixed, vary = dict(entry.get("params") or {}), dict(entry.get("vary") or {})
+    template = entry.get("run", from_file.pop("run", None))
+    for name, values in vary.items():
+        if not isinstance(values, list) or not values:
+            raise ValueError(f"{where}: vary: {name}={values!r}: must be a list of values")
+        if name in fixed:
+            raise ValueError(f"{where}: {name} is in params and in vary: it can be in one")
+    if "run" in {**fixed, **vary}:
+        raise ValueError(
+            f"{where}: run names the runs of an entry: it stands beside params and vary, not in them"
+        )
+    defaults, planned = runs.defaults(notebook), []
+    for values in itertools.product(*vary.values()):
+        given = {**from_file, **fixed, **dict(zip(vary, values, strict=True))}
+        try:
+            params = runs.parameters(notebook, {**defaults, **given})
+            name = name_from(template, params) if template else name_of(params, defaults, vary)
+            params = {**params, "run": runs.checked_name(name)}
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
+        planned.append(Planned(notebook, name, params, given))
+    return planned
+
+
+def name_from(template: str, params: dict) -> str:
+    """'{method}-seed{seed}' filled in."""
+    try:
+        return template.format(**params)
+    except (KeyError, IndexError, AttributeError) as error:
+        raise ValueError(f"run={template!r}: {error} is no parameter of the notebook") from error
+
+
+def name_of(params: dict, defaults: dict, varied) -> str:
+    """A name that says what is varied and what is not at its default, so that another value makes another run."""
+    parts = []
+    for key, value in params.items():
+        if key != "run" and (key in varied or value != defaults[key]):
+            text = value if isinstance(value, str) else f"{key}{value}"
+            parts.append(re.sub(r"[^\w.]+", "_", text, flags=re.ASCII).strip("_."))
+    name = "-".join(parts) or "default"
+    if len(name) > 120:
+        raise ValueError(f"a run would be called {name}: give the entry a shorter name by `run`")
+    return name
