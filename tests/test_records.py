@@ -16,7 +16,7 @@ def made(method="tiw_dsm", seed=0, folder=None, ratio="r", stages=None, images="
         "params": {**base, **params},
         "metrics": {"setting": "digits-lt", "recall": 0.5, "n_reference": 50, "group_shares": [0.5, 0.5]},
         "provenance": {
-            "hashes": {"images": images, **({"ratio": ratio} if ratio else {})}, "stages": stages or {},
+            "hashes": {"images": images, "split": "s", **({"ratio": ratio} if ratio else {})}, "stages": stages or {},
         },
     }  # fmt: skip
 
