@@ -49,7 +49,7 @@ class Experiment:
             batch_size=p["batch_size"],
             lr=p["lr"],
             warmup=p["warmup"],
-            ema_half_life=max(1, p["steps"] / 14),
+            ema_half_life=p["ema_half_life"] or max(1, p["steps"] / 14),
             flip=p["flip"],
             precision=p["precision"],
             micro_batch=p["micro_batch"],
