@@ -3,6 +3,7 @@
 # make notebooks   run the committed notebooks anew, in place (after a change of a .py)
 # make sweep       CONFIG=workflow/NAME.yaml: the runs of that file which are not done; docs/sweeps.md
 # make ledger      the runs behind every claim, then figures, results/claims.json and the README's tables
+# make gpu         what waits for a GPU: tests, benchmarks, a short CIFAR-10 (docs/performance.md)
 
 PYTHON ?= python3
 
@@ -12,7 +13,7 @@ NOTEBOOKS := 01_density_ratio_2d 02_biased_datasets 03_ratio_accuracy 04_train 0
 ENV   := PATH="$(CURDIR)/.venv/bin:$$PATH" OMP_NUM_THREADS=1
 SWEEP := $(ENV) python -m tiwlib.sweep $(if $(JOBS),--jobs $(JOBS)) $(if $(PROFILE),--profile $(PROFILE))
 
-.PHONY: reproduce sweep ledger figures claims test notebooks
+.PHONY: reproduce sweep ledger figures claims gpu test notebooks
 
 reproduce: .venv/ready
 	$(SWEEP) --again workflow/reproduce.yaml
@@ -32,6 +33,13 @@ figures: .venv/ready
 claims: .venv/ready
 	$(ENV) python -m tiwlib.claims
 	$(ENV) python -m tiwlib.report
+
+gpu: .venv/ready
+	.venv/bin/pytest -m gpu
+	$(ENV) python benchmarks/speed.py --networks paper digits mnist celeba --precisions bf16 fp32
+	$(ENV) python benchmarks/ratio_size.py --root data
+	$(ENV) python -m tiwlib.classifier cifar10-lt-5 --root data
+	$(SWEEP) workflow/cifar10_short.yaml
 
 test: .venv/ready
 	.venv/bin/ruff check .

@@ -18,9 +18,9 @@ def committed(monkeypatch):
         pytest.skip("results were made anew here, or this is no git checkout")
 
 
-def test_the_readme_says_what_the_records_say():
-    readme = report.README.read_text()
-    assert report.filled(readme) == readme, "the README's tables are stale: run `make notebooks`"
+@pytest.mark.parametrize("page", report.PAGES, ids=lambda page: page.name)
+def test_a_page_says_what_the_records_say(page):
+    assert report.filled(page) == page.read_text(), "tables are stale: run `python -m tiwlib.report`"
 
 
 def test_what_the_readme_reads_in_the_digits_table_is_in_the_records():

@@ -1,16 +1,15 @@
-"""The README's numbers: tables made from the records under results/, put between its markers.
+"""The numbers of the README and the docs: tables made from the records under results/, put between markers.
 
 `python -m tiwlib.report` rewrites them; a test compares.
 """
 
 import json
 import re
+from pathlib import Path
 
 from tiwlib.intervals import as_text
 from tiwlib.plots import in_order
 from tiwlib.runs import PROJECT, results_root
-
-README = PROJECT / "README.md"
 
 
 def record(part: str, notebook: str, run: str = "default") -> dict:
@@ -98,17 +97,60 @@ def notebooks() -> str:
     return "\n".join(lines)
 
 
-def filled(readme: str) -> str:
-    """The README with each marked part made anew: <!-- plane --> ... <!-- end -->."""
-    for part in (plane, ratio, digits, claims, notebooks):
-        pattern = rf"(<!-- {part.__name__} -->\n).*?(<!-- end -->)"
-        readme, count = re.subn(
-            pattern, lambda m, part=part: f"{m[1]}{part()}\n{m[2]}", readme, flags=re.DOTALL
+def speed() -> str:
+    """The benchmark of training and sampling, of every machine that has run it."""
+    lines = []
+    for path in sorted((PROJECT / "benchmarks" / "results").glob("*-speed.json")):
+        found = json.loads(path.read_text())
+        rates = ", ".join(f"{name} {rate:.3g}" for name, rate in found["matrix_tflops"].items())
+        lines += [
+            f"**{found['chip']}**, {found['threads']} threads, torch {found['torch']}; large matrix product, "
+            f"TFLOP/s: {rates}; medians of {found['repetitions']} interleaved repetitions",
+            "",
+        ]
+        names = ("network", "batch", "precision", "method", "images_per_s", "over_dsm", "matmul_share")
+        lines += [row(*names, "peak memory, MB"), row(*["---"] * (len(names) + 1))]
+        for r in found["rows"]:
+            cells = [r[name] for name in (*names, "peak_memory_mb")]
+            lines.append(row(*("" if cell is None else cell for cell in cells)))
+        lines.append("")
+    return "\n".join(lines).rstrip()
+
+
+def ratio_size() -> str:
+    """The small ratio network beside one ten times larger."""
+    lines = []
+    for path in sorted((PROJECT / "benchmarks" / "results").glob("*-ratio-size.json")):
+        found = json.loads(path.read_text())
+        by_size = {}
+        for r in found["rows"]:
+            by_size.setdefault(r["parameters"], []).append(r["heldout_loss"])
+        losses = ", ".join(f"{n:,} parameters {sum(v) / len(v):.4f}" for n, v in sorted(by_size.items()))
+        lines.append(
+            f"- {found['setting']}, {found['seeds']} splits, up to {found['steps']} steps of {found['batch']}: mean "
+            f"held-out loss in nats {losses}; small minus large {as_text(found['difference'])} "
+            f"(t interval over the splits)."
         )
+    return "\n".join(lines)
+
+
+PAGES = {
+    PROJECT / "README.md": (plane, ratio, digits, claims, notebooks),
+    PROJECT / "docs" / "performance.md": (speed, ratio_size),
+}
+
+
+def filled(page: Path) -> str:
+    """A page with each of its marked parts made anew: <!-- plane --> ... <!-- end -->."""
+    text = page.read_text()
+    for part in PAGES[page]:
+        pattern = rf"(<!-- {part.__name__} -->\n).*?(<!-- end -->)"
+        text, count = re.subn(pattern, lambda m, part=part: f"{m[1]}{part()}\n{m[2]}", text, flags=re.DOTALL)
         if count != 1:
-            raise ValueError(f"README.md: has {count} parts marked <!-- {part.__name__} -->, must be one")
-    return readme
+            raise ValueError(f"{page.name}: has {count} parts marked <!-- {part.__name__} -->, must be one")
+    return text
 
 
 if __name__ == "__main__":
-    README.write_text(filled(README.read_text()))
+    for page in PAGES:
+        page.write_text(filled(page))

@@ -1,0 +1,62 @@
+"""What only a GPU can show; `pytest -m gpu` on a machine that has one."""
+
+import pytest
+import torch
+
+from tiwlib import devices, objectives, sampling, training
+from tiwlib.batches import Observed
+from tiwlib.datasets.images import OnDevice, Subset
+from tiwlib.networks import image_denoiser, image_ratio, seeded
+from tiwlib.noise import LogNormal
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here"),
+]
+
+
+def trained(device, precision="fp32", compiled=False, **schedule):
+    images = torch.randint(
+        0, 256, (64, 3, 16, 16), generator=torch.Generator().manual_seed(0), dtype=torch.uint8
+    )
+    accelerator = devices.accelerator(device)
+    sets = [
+        Subset(images.numpy(), rows.numpy()).on(accelerator.device) for rows in torch.arange(64).split(32)
+    ]
+    denoiser, ratio = seeded(image_denoiser, 3, 16, 16, seed=0), seeded(image_ratio, 3, 16, seed=1)
+    ratio.to(accelerator.device).requires_grad_(False).eval()
+    if compiled:
+        denoiser.body.compile()
+        ratio.body.compile()
+    plan = training.Schedule(
+        **{"steps": 20, "batch_size": 32, "precision": precision, "flip": True, **schedule}
+    )
+    options = {"ratio": ratio, "accelerator": accelerator}
+    method = objectives.method("tiw_dsm")
+    reports = list(training.train(denoiser, method, Observed(*sets, 0.5), LogNormal(), plan, **options))
+    return denoiser, torch.cat([r.losses for r in reports]), sets
+
+
+def test_images_lie_on_the_device_and_bfloat16_and_the_compiler_change_little():
+    _, plain, sets = trained("cuda")
+    assert all(isinstance(part, OnDevice) and part.images.is_cuda for part in sets)
+    for options in ({"precision": "bf16"}, {"compiled": True}, {"precision": "bf16", "compiled": True}):
+        _, losses, _ = trained("cuda", **options)
+        assert torch.allclose(losses, plain, rtol=0.1), options  # 20 steps drift apart by more than rounding
+        assert losses[0].item() == pytest.approx(plain[0].item(), rel=2e-2)
+
+
+def test_samples_are_those_of_the_cpu():
+    denoiser, _, _ = trained("cuda")
+    on_gpu = sampling.sample(denoiser, 4, (3, 16, 16), steps=8, device="cuda")
+    on_cpu = sampling.sample(denoiser.cpu(), 4, (3, 16, 16), steps=8)
+    assert torch.allclose(on_gpu, on_cpu, atol=2e-2)
+
+
+def test_memory_that_runs_out_names_what_fits():
+    torch.cuda.set_per_process_memory_fraction(0.02)
+    try:
+        with pytest.raises(MemoryError, match="do: pass micro_batch="):
+            trained("cuda", batch_size=65536)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
