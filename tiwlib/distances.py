@@ -8,8 +8,9 @@ what it has downloaded. So here the download is checked against the hash in its 
 TORCH_FORCE_WEIGHTS_ONLY_LOAD, torch's own switch: anything but tensors is refused.
 
 In float32 a feature depends on the size of the batch it came in (other kernels, TensorFloat-32 on a GPU). So all
-is computed in float64: the same features from any batch size, and on any device to about 1e-12. That costs twice
-the time of float32 on a CPU or a data-centre GPU, far more on a consumer one.
+is computed in float64: the same features from any batch size, and nearly the same on any device. Inception pays for
+that: more than ten times slower on a CPU. A small sample can bear it; thousands of images want a GPU with fast
+float64, as data centres have.
 """
 
 import copy
