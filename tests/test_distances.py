@@ -164,7 +164,7 @@ class TestWeights:
         with pytest.raises(ValueError, match="not Inception's weights"):
             distances.inception_weights(tmp_path / "trap.pth")
         with pytest.raises(pickle.UnpicklingError):
-            distances.inception(tmp_path / "trap.pth")
+            distances.Inception(tmp_path / "trap.pth")
         assert not (tmp_path / "sprung").exists()
 
     def test_the_switch_is_put_back(self, monkeypatch):
@@ -201,14 +201,15 @@ class TestInception:
     images = np.random.default_rng(0).integers(0, 256, (14, 3, 32, 32), dtype=np.uint8)
 
     def test_features_do_not_depend_on_the_batch(self, stand_in):
-        network = distances.inception(distances.inception_weights(stand_in))
-        rows = np.arange(6)
-        one, three = (distances.features(network, self.images, rows, batch_size=b) for b in (1, 4))
-        assert one.shape == (6, 2048) and one.dtype == torch.float64 and one.std() > 0.01
-        assert (one != three).double().mean() < 1e-3  # in float32 most differ in the last bits
+        network = distances.Inception(distances.inception_weights(stand_in))
+        assert {p.dtype for p in network.parameters()} == {torch.float64}, "0.4.0 ignores its own float64"
+        rows = np.arange(14)
+        one, many = (distances.features(network, self.images, rows, batch_size=b) for b in (1, 14))
+        assert one.shape == (14, 2048) and one.dtype == torch.float64 and one.std() > 0.01
+        assert (one != many).double().mean() < 1e-3  # in float32 most may differ in the last bits
 
     def test_grey_images_are_seen_as_grey_colours(self, stand_in):
-        network = distances.inception(stand_in)
+        network = distances.Inception(stand_in)
         grey = self.images[:2, :1]
         found = distances.features(network, grey, np.arange(2))
         assert torch.equal(found, distances.features(network, grey.repeat(3, 1), np.arange(2)))
@@ -231,7 +232,7 @@ class TestInception:
                 feature_extractor_weights_path=str(stand_in), cuda=False, save_cpu_ram=True, cache=False,
                 verbose=False, rng_seed=5, feature_extractor_internal_dtype="float64",
             )  # fmt: skip
-        network = distances.inception(stand_in)
+        network = distances.Inception(stand_in)
         found = distances.between(
             "inception", *(distances.features(network, x, np.arange(7)) for x in (a, b)), seed=5
         )

@@ -8,8 +8,9 @@ what it has downloaded. So here the download is checked against the hash in its 
 TORCH_FORCE_WEIGHTS_ONLY_LOAD, torch's own switch: anything but tensors is refused.
 
 In float32 a feature depends on the size of the batch it came in (other kernels, TensorFloat-32 on a GPU). So all
-is computed in float64: the same features from any batch size, and on any device to about 1e-12. That costs twice
-the time of float32 on a CPU or a data-centre GPU, far more on a consumer one.
+is computed in float64: the same features from any batch size, and nearly the same on any device. Inception pays for
+that: more than ten times slower on a CPU. A small sample can bear it; thousands of images want a GPU with fast
+float64, as data centres have.
 """
 
 import copy
@@ -114,14 +115,23 @@ def tensors_only() -> Iterator[None]:
         os.environ.pop(name) if before is None else os.environ.update({name: before})
 
 
-def inception(weights: Path, device="cpu") -> Network:
+class Inception(nn.Module):
     """Inception's last pooling: uint8 (B, 1 or 3, H, W) -> (B, 2048), rounded to float32 by torch-fidelity."""
-    with tensors_only():
-        network = FeatureExtractorInceptionV3(
-            "inception", ["2048"], str(weights), feature_extractor_internal_dtype="float64"
-        )
-    network.to(device)
-    return lambda images: network(images.expand(-1, 3, -1, -1))[0].double()
+
+    def __init__(self, weights: Path):
+        super().__init__()
+        with tensors_only():
+            self.network = FeatureExtractorInceptionV3("inception", ["2048"], str(weights))
+        # feature_extractor_internal_dtype="float64" would be the way, but torch-fidelity 0.4.0 takes it for float32
+        self.network.double().feature_extractor_internal_dtype = torch.float64
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network(images.expand(-1, 3, -1, -1))[0].double()
+
+
+def inception(weights: Path, device="cpu") -> Network:
+    """Inception with these weights (from `inception_weights`), in float64 on the device."""
+    return Inception(weights).to(device)
 
 
 def classifier_features(classifier: nn.Module, device="cpu") -> Network:
