@@ -32,7 +32,7 @@
 #
 # | reads | writes | takes |
 # |---|---|---|
-# | the images of a setting (notebook 02) | `results/06_what_each_objective_learns/<run>/` | four minutes on one thread |
+# | the images of a setting (notebook 02) | `results/06_what_each_objective_learns/<run>/` | four minutes |
 
 # %%
 from dataclasses import replace
@@ -87,7 +87,8 @@ def judge(denoiser):
 # difference between two rows is no chance of the draw.
 #
 # The released code's formula has three faults, each shown by itself: the weight is averaged over the batch (which
-# moves no minimiser, as said above), the correction is $\nabla d$ instead of $\nabla\log d$, and its sign is opposite.
+# moves no minimiser, as said above), the correction is $\nabla d$ instead of $\nabla\log d$, and its sign is
+# opposite.
 
 # %%
 sparse = fractions[0]
