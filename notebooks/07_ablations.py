@@ -197,6 +197,10 @@ results["rank_correlation_with_share_error"] = {
 display(table_of(results["rank_correlation_with_share_error"]))
 
 # %% [markdown]
+# Nothing measured here foretells the share well: not the held-out loss, which rests on a fifth of a small set, and
+# not even the true error of the score, which is an average over all points and noise levels, while a share is decided
+# by few of them. So choose a training length by what it is for, over several seeds.
+#
 # ## Calibration: a ratio that is too sure or too shy
 #
 # The exact logit times a factor, no network at all: below 1 the ratio is too shy, above 1 too sure of itself. It
