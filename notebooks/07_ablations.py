@@ -12,7 +12,6 @@
 #     name: python3
 # ---
 
-
 # %% [markdown]
 # # 7. Which part matters how much?
 #
@@ -210,6 +209,10 @@ results["rank_correlation_with_share_error"] = {
 display(table_of(results["rank_correlation_with_share_error"]))
 
 # %% [markdown]
+# Nothing measured here foretells the share well: not the held-out loss, which rests on a fifth of a small set, and
+# not even the true error of the score, which is an average over all points and noise levels, while a share is decided
+# by few of them. So choose a training length by what it is for, over several seeds.
+#
 # ## Calibration: a ratio that is too sure or too shy
 #
 # The exact logit times a factor, no network at all: below 1 the ratio is too shy, above 1 too sure of itself. It
@@ -366,10 +369,10 @@ results["digits_ratio"] = against(digits, panels)
 display(table_of(results["digits_ratio"]))
 
 # %% [markdown]
-# The held-out loss of the ensemble's members lies above $\log 2$, the loss of knowing nothing, though their loss on
-# fresh images lies below: with five reference images a class, those that a fold keeps aside are those that the rest
-# lacks. Averaging logits helps a little, it does not mend what so few reference images cannot say. The plain network
-# stays the default.
+# The held-out loss is on average above $\log 2 = 0.693$, the loss of knowing nothing, though the same networks' loss
+# on fresh images lies below: with five reference images a class, those that are kept aside are those that the rest
+# lacks. So on sets this small the held-out loss is too dark a judge. Averaging logits helps a little, it does not
+# mend what so few reference images cannot say. The plain network stays the default.
 #
 # And with trained denoisers, a minute each: `notebooks/params/07_digits.yaml` turns this on (without it the cell
 # below is silent). There the correction above a noise level only is trained too.
