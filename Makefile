@@ -7,7 +7,8 @@
 
 PYTHON ?= python3
 
-NOTEBOOKS := 01_density_ratio_2d 02_biased_datasets 03_ratio_accuracy 04_train 05_figures
+NOTEBOOKS := 01_density_ratio_2d 02_biased_datasets 03_ratio_accuracy 04_train 05_figures \
+             06_what_each_objective_learns 07_ablations
 
 # Runs at a time: JOBS, or one for each GPU slot, or two of one thread, for the networks are small.
 ENV   := PATH="$(CURDIR)/.venv/bin:$$PATH" OMP_NUM_THREADS=1

@@ -60,21 +60,27 @@ def digits() -> str:
 
 
 def claims() -> str:
-    """The ledger: every claim with its verdict, from results/claims.json."""
+    """The ledger: every claim with its verdict, from results/claims.json; those without a run yet are folded away."""
+    ledger = json.loads((results_root() / "claims.json").read_text())
     names = ("claim", "whose", "setting, notebook", "measured", "holds if", "verdict")
     lines = [row(*names), row(*["---"] * len(names))]
-    for claim in json.loads((results_root() / "claims.json").read_text()):
-        where, measured = claim["setting"], claim.get("why", "").split(": ")[-1]  # the command that makes it
-        if "value" in claim:
-            interval = as_text({"mean": claim["value"], "low": claim["low"], "high": claim["high"]})
-            seeds = f", {len(claim['seeds'])} seeds" if len(claim["seeds"]) > 1 else ""
-            measured = f"{claim['quantity']}: {interval}{seeds}"
-            where += f", {', '.join(name[:2] for name in claim['notebooks'])}"
-        elif measured.startswith("make "):
-            measured = f"`{measured}`"
-        lines.append(
-            row(claim["statement"], claim["source"], where, measured, claim["rule"], claim["verdict"])
-        )
+    for claim in (c for c in ledger if "value" in c):
+        interval = as_text({"mean": claim["value"], "low": claim["low"], "high": claim["high"]})
+        seeds = f", {len(claim['seeds'])} seeds" if len(claim["seeds"]) > 1 else ""
+        where = f"{claim['setting']}, {', '.join(name[:2] for name in claim['notebooks'])}"
+        measured = f"{claim['quantity']}: {interval}{seeds}"
+        verdict = f"**{claim['verdict']}**"
+        lines.append(row(claim["statement"], claim["source"], where, measured, claim["rule"], verdict))
+    untested = [c for c in ledger if "value" not in c]
+    if untested:
+        names = ("claim", "whose", "setting", "why not", "holds if")
+        lines += ["", f"<details><summary>{untested[0]['verdict']}: {len(untested)} claims</summary>", ""]
+        lines += [row(*names), row(*["---"] * len(names))]
+        for claim in untested:
+            why = claim["why"].split(": ")[-1]  # the command that makes it
+            why = f"`{why}`" if why.startswith("make ") else why
+            lines.append(row(claim["statement"], claim["source"], claim["setting"], why, claim["rule"]))
+        lines += ["", "</details>"]
     return "\n".join(lines)
 
 
@@ -84,6 +90,8 @@ SHOWS = {
     "03_ratio_accuracy": "error against noise level, training length, calibration",
     "04_train": "one method on one split: samples, shares, distances",
     "05_figures": "all methods, from the records alone",
+    "06_what_each_objective_learns": "where every objective ends, the released code's too",
+    "07_ablations": "the readers' questions: ratio quality, small noise, cost, better ratios",
 }
 
 
