@@ -146,7 +146,7 @@ def train(
     config = {**asdict(schedule), "method": asdict(method), "alpha": alpha, "seed": seed, "law": repr(law)}
     config |= {"identity": identity, "pi": observed.reference_fraction}
     config |= {"weights": [list(p.shape) for p in denoiser.parameters()]}
-    optimiser = torch.optim.Adam(denoiser.parameters(), lr=schedule.lr)
+    optimiser = torch.optim.Adam([p for p in denoiser.parameters() if p.requires_grad], lr=schedule.lr)
     denoiser.to(accelerator.device)
     ema = EMAModel(denoiser.parameters(), decay=0.5 ** (1 / schedule.ema_half_life))
     done, reports = load_checkpoint(checkpoint, config, denoiser, ema, optimiser) if checkpoint else (0, [])
@@ -164,10 +164,15 @@ def train(
     )  # fmt: skip
     for step in bar:
         seed_step(seed, step, accelerator.process_index)
-        x0 = observed.batch(per_process).to(accelerator.device)
+        drawn = observed.batch(per_process)
+        x0, labels = drawn if isinstance(drawn, tuple) else (drawn, None)
+        x0 = x0.to(accelerator.device)
+        extra = {} if labels is None else {"labels": labels.to(accelerator.device)}
         x0 = flip_half(x0) if schedule.flip else x0
         sigma, noise = law.sample(len(x0), x0.device), torch.randn_like(x0)
-        loss = method.loss(network, x0, sigma, noise, ratio, observed.reference_fraction, alpha).mean()
+        loss = method.loss(
+            network, x0, sigma, noise, ratio, observed.reference_fraction, alpha, **extra
+        ).mean()
         for group in optimiser.param_groups:
             group["lr"] = schedule.lr * min(1, (step + 1) / max(1, schedule.warmup))
         optimiser.zero_grad()
