@@ -9,6 +9,7 @@ measures, samples = siblings.evaluate(problem, method.denoiser(), log)
 
 from functools import partial
 
+from tiwlib.siblings.comparison import bars, chosen, summary, tune
 from tiwlib.siblings.ddm import DdmBalanced, DdmReleased
 from tiwlib.siblings.evaluation import evaluate, relative_cost
 from tiwlib.siblings.guidance import Attribute, DistributionGuidance
@@ -58,10 +59,14 @@ __all__ = [
     "Problem",
     "Requires",
     "Sibling",
+    "bars",
     "base_of",
+    "chosen",
     "evaluate",
     "method",
     "problem",
     "relative_cost",
+    "summary",
     "trained_once",
+    "tune",
 ]
