@@ -32,10 +32,11 @@ def refuse_divergence(largest: Tensor, grid: Tensor) -> None:
     """Raise FloatingPointError for samples that cannot be meant, with the step and the level where that began.
 
     largest: (steps,), the largest root mean square of a sample after each step; grid: (steps + 1,). At the level
-    sigma it should be about sqrt(sigma^2 + sigma_data^2), and a grid begins at 160 sigma_data: fifty times as
-    much, or a number that is none, is divergence. Looked at once, when all steps are taken: no step waits for it.
+    sigma it should be about sqrt(sigma^2 + sigma_data^2). A grid begins at 160 sigma_data, or less: fifty times
+    sqrt(sigma^2 + (grid[0] / 40)^2), or no number at all, is divergence. Looked at once, when all steps are
+    taken, so that none waits for it.
     """
-    usual = (grid[1:] ** 2 + (grid[0] / 160) ** 2).sqrt()
+    usual = (grid[1:] ** 2 + (grid[0] / 40) ** 2).sqrt()
     bad = (~(largest <= 50 * usual)).nonzero()
     if len(bad):
         step = int(bad[0])
