@@ -1,5 +1,6 @@
 # make reproduce   everything, from nothing: environment, five notebooks, figures and numbers under results/
 # make test        environment, then ruff, pytest, and nbval over the notebooks
+# make siblings    the sibling methods on four problems, 3 seeds (notebook 08)
 # make notebooks   run the committed notebooks anew, in place (after a change of a .py)
 #
 # More seeds:      make reproduce SEEDS="0 1 2"
@@ -11,6 +12,7 @@ METHODS ?= dsm_ref dsm_obs dsm_obs_half iw_dsm tiw_dsm w_only c_only
 JOBS    ?= 2
 
 NOTEBOOKS := 01_density_ratio_2d 02_biased_datasets 03_ratio_accuracy 04_train 05_figures
+SIBLINGS  := siblings-0v1 siblings-low-high siblings-long-tail
 TRAIN     := $(foreach seed,$(SEEDS),$(foreach method,$(METHODS),train-$(method)-$(seed)))
 
 # One thread a notebook, JOBS notebooks at a time: the networks are small. What a notebook prints, its progress
@@ -22,7 +24,7 @@ $(ENV) papermill --log-output --no-progress-bar notebooks/$(1).ipynb build/$@.ip
 && echo "$@: done in $$(($$(date +%s) - began)) s" || { tail -n 25 build/$@.log; echo "$@: failed"; exit 1; }
 endef
 
-.PHONY: reproduce test notebooks figures $(TRAIN) 01 02 03 03-digits
+.PHONY: reproduce test notebooks figures siblings $(SIBLINGS) $(TRAIN) 01 02 03 03-digits
 
 reproduce: .venv/ready
 	@$(MAKE) --no-print-directory --jobs $(JOBS) 01 02 03 $(TRAIN) 03-digits
@@ -39,6 +41,13 @@ reproduce: .venv/ready
 METHOD    = $(word 2,$(subst -, ,$@))
 $(TRAIN): .venv/ready
 	$(call RUN,04_train,-p seed $(lastword $(subst -, ,$@)) -p method $(METHOD:_half= -p reference_fraction 0.5))
+
+siblings: .venv/ready
+	@$(MAKE) --no-print-directory --jobs $(JOBS) $(SIBLINGS)
+	$(call RUN,08_siblings)
+
+$(SIBLINGS): siblings-%: .venv/ready
+	$(call RUN,08_siblings,-f notebooks/params/08_$*.yaml)
 
 figures: .venv/ready
 	$(call RUN,05_figures)

@@ -64,9 +64,9 @@ strength = 1.0  # of ratio guidance; 1 is the closed form
 target = []  # group shares wanted of distribution guidance; empty: equal ones
 adp_grid = {
     "hidden": [0],
-    "temperature": [2.0],
-    "gamma": [30.0, 100.0, 300.0],
-}  # tried on the validation seed
+    "temperature": [1.0, 2.0, 4.0],
+    "gamma": [30.0, 60.0, 100.0],
+}  # tried on validation_seed
 invdiff_shares = [0.05, 0.1, 0.2]  # the inferred group's share, swept on the validation seed
 invdiff_share = 0.1  # and the one that is used: prior knowledge
 invdiff_r = 0.8  # share of InvDiff's module in its denoiser

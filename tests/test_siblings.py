@@ -188,11 +188,17 @@ def test_a_classifier_of_another_number_of_groups_is_refused(problem):
 # ---------------------------------------------------------------- InvDiff
 
 
-def test_delta_starts_at_zero_and_only_delta_learns(problem):
-    base = points()
-    network = invdiff.Added(base, points(1), 0.8)
-    x, sigma = torch.randn(5, 2), torch.rand(5) + 0.1
+@pytest.mark.parametrize(("base", "shape"), [(points(), (2,)), (image_denoiser(1, 8, 8), (1, 8, 8))])
+def test_delta_starts_at_zero(base, shape):
+    network = invdiff.Added(base, 16, 8, 0.8)
+    x, sigma = torch.randn(5, *shape), torch.rand(5) + 0.1
     assert torch.allclose(network(x, sigma), base(x, sigma), atol=1e-6)
+    nn.init.normal_(network.delta.last.weight)
+    assert not torch.allclose(network(x, sigma), base(x, sigma), atol=1e-3)
+
+
+def test_only_delta_learns(problem):
+    base, x, sigma = points(), torch.randn(5, 2), torch.rand(5) + 0.1
     before = [p.clone() for p in base.parameters()]
     method = siblings.method("invdiff_oracle", width=8)
     method.fit(problem, base, SMALL, 0)
@@ -201,15 +207,17 @@ def test_delta_starts_at_zero_and_only_delta_learns(problem):
 
 
 def test_the_added_module_is_the_mixture_of_the_formula():
-    """r D_Delta + (1 - r) D_base with D_Delta = D_base + c_out Delta, Delta an MLP of (c_in x, log sigma / 4)."""
-    base, delta = points(), points(1)
-    network = invdiff.Added(base, delta, 0.8)
-    nn.init.normal_(delta.body.last.weight)
-    x, sigma = torch.randn(5, 2), torch.rand(5) + 0.1
-    s = sigma[:, None]
-    norm = (s**2 + SIGMA_DATA**2).sqrt()
-    added = base(x, sigma) + s * SIGMA_DATA / norm * delta.body(x / norm, sigma.log() / 4)
-    assert torch.allclose(network(x, sigma), 0.8 * added + 0.2 * base(x, sigma), atol=1e-5)
+    """r D_Delta + (1 - r) D_base; on an image Delta is applied place by place."""
+    base = image_denoiser(1, 8, 8).eval()
+    network = invdiff.Added(base, 16, 8, 0.8)
+    nn.init.normal_(network.delta.last.weight)
+    x, sigma = torch.randn(3, 1, 8, 8), torch.tensor([0.2, 1.0, 5.0])
+    h, context = base.encode(x, sigma)
+    moved = h.clone()
+    for i, j in np.ndindex(4, 4):
+        moved[:, :, i, j] += network.delta(h[:, :, i, j], sigma.log() / 4)
+    expected = 0.8 * base.decode(moved, context, x, sigma) + 0.2 * base(x, sigma)
+    assert torch.allclose(network(x, sigma), expected, atol=1e-5)
 
 
 def test_the_loss_is_the_mean_and_the_variance_of_the_groups():

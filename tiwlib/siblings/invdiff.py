@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from tiwlib.networks import Denoiser, seeded
-from tiwlib.noise import expand
+from tiwlib.networks import MLP, Denoiser, seeded
 from tiwlib.objectives import dsm
 from tiwlib.siblings.interface import Budget, Log, Requires, Sibling
 from tiwlib.siblings.models import Labelled, law, schedule, size, train
@@ -22,27 +21,26 @@ from tiwlib.siblings.problems import Problem
 
 
 class Added(nn.Module):
-    """D(x, sigma) = D_base + r c_out Delta, which is r D_Delta + (1 - r) D_base. The base is frozen."""
+    """D(x, sigma) = r decode(h + Delta(h, sigma)) + (1 - r) decode(h), of a frozen base with bottleneck h.
 
-    def __init__(self, base: Denoiser, delta: Denoiser, r: float):
+    Delta is an MLP over the channels of h, (B, C) or (B, C, H, W), the same at every place; its last layer
+    starts at zero.
+    """
+
+    def __init__(self, base: Denoiser, channels: int, width: int, r: float):
         super().__init__()
-        self.base, self.delta, self.r = base.requires_grad_(False), delta, r
-        self.sigma_data = base.sigma_data
-        zero_last_layer(delta.body)
+        self.base, self.sigma_data, self.r = base.requires_grad_(False), base.sigma_data, r
+        self.delta = MLP(channels, channels, width)
+        nn.init.zeros_(self.delta.last.weight)
+        nn.init.zeros_(self.delta.last.bias)
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
-        s, sd = expand(sigma, x), self.sigma_data
-        skip = (
-            sd**2 / (s**2 + sd**2) * x
-        )  # Delta is a body of its own: what its preconditioning adds goes off
-        return self.base(x, sigma) + self.r * (self.delta(x, sigma) - skip)
-
-
-def zero_last_layer(body: nn.Module) -> None:
-    """Set the last layer's weights to zero: an MLP's `last`, a U-Net's `conv_out`."""
-    last = body.last if hasattr(body, "last") else body.model.conv_out
-    nn.init.zeros_(last.weight)
-    nn.init.zeros_(last.bias)
+        h, context = self.base.encode(x, sigma)
+        places = h.movedim(1, -1)  # (B, ..., C)
+        levels = (sigma.log() / 4).repeat_interleave(places[0].numel() // places.shape[-1])
+        delta = self.delta(places.flatten(0, -2), levels).view(places.shape).movedim(-1, 1)
+        moved = self.base.decode(h + delta, context, x, sigma)
+        return self.r * moved + (1 - self.r) * self.base.decode(h, context, x, sigma)
 
 
 @dataclass(frozen=True)
@@ -136,7 +134,8 @@ class InvDiff(Sibling):
     def _fit(self, problem: Problem, base, budget: Budget, seed: int):
         began = time.perf_counter()
         weights = nn.functional.one_hot(self.groups(problem, base, seed)).float()  # (N, G)
-        network = Added(base, seeded(problem.network, self.width, seed=seed), self.r)
+        h, _ = base.encode(problem.biased[:1], torch.ones(1))
+        network = seeded(Added, base, h.shape[1], self.width, self.r, seed=seed)
         method = EqualGroups(self.variance, tuple(weights.mean(0).tolist()))
         plan = schedule(budget, budget.tune_steps, budget.tune_lr)
         losses, _ = train(network, method, Labelled(problem.biased, weights), law(problem), plan, seed)
