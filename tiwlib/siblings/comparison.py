@@ -17,7 +17,7 @@ def combinations(grid: dict[str, list]) -> list[dict]:
 
 
 def tune(
-    build, grid: dict[str, list], problem: Problem, base, budget: Budget, *, n: int = 1000
+    build, grid: dict[str, list], problem: Problem, base, budget: Budget, *, n: int = 1000, target=()
 ) -> list[dict]:
     """Fit a method with every combination of its options on a validation problem, and measure it.
 
@@ -29,9 +29,8 @@ def tune(
         method = build(**options)
         log = method.fit(problem, base, budget, problem.seed)
         try:
-            found, _ = evaluate(
-                problem, method.denoiser(), log, n=n, seed=problem.seed, steps=budget.sampling_steps
-            )
+            drawn = {"n": n, "seed": problem.seed, "steps": budget.sampling_steps, "target": target}
+            found, _ = evaluate(problem, method.denoiser(), log, **drawn)
         except FloatingPointError as error:
             rows.append({**options, "failed": str(error)})
             continue

@@ -48,11 +48,19 @@ def pairwise_bias(shares: np.ndarray) -> float:
 
 
 def evaluate(
-    problem: Problem, denoiser, log: Log, *, n: int = 2000, seed: int = 0, steps: int = 20
+    problem: Problem,
+    denoiser,
+    log: Log,
+    *,
+    n: int = 2000,
+    seed: int = 0,
+    steps: int = 20,
+    target: tuple[float, ...] = (),
 ) -> tuple[dict, Tensor]:
     """Draw n samples and measure them; returns the measures, all numbers or lists of numbers, and the samples.
 
-    group_frechet is None for a group with fewer than 2 samples.
+    target: the shares that the discrepancy is measured from, () for equal ones. bias, frechet, precision and
+    recall are to equal shares whatever the target. group_frechet is None for a group of fewer than 2 samples.
     """
     counted = Counted(denoiser)
     began = time.perf_counter()
@@ -70,7 +78,9 @@ def evaluate(
     return {
         "shares": shares.tolist(),
         "minority_share": float(shares[-1]),
-        "discrepancy": metrics.fairness_discrepancy(shares, problem.balanced),
+        "discrepancy": metrics.fairness_discrepancy(
+            shares, np.asarray(target) if target else problem.balanced
+        ),
         "bias": pairwise_bias(shares),
         "frechet": frechet(features, real),
         "group_frechet": by_group,

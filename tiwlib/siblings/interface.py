@@ -58,14 +58,14 @@ class Log:
 
     steps: of all its networks. seconds: wall time. losses: (step, loss) of its last training. extra_parameters:
     weights that sampling needs beyond the denoiser's. evaluations: networks evaluated at each call of the
-    denoiser. notes: numbers of the method's own.
+    denoiser, forward. notes: numbers of the method's own.
     """
 
     steps: int = 0
     seconds: float = 0.0
     losses: list[tuple[int, float]] = field(default_factory=list)
     extra_parameters: int = 0
-    evaluations: int = 1
+    evaluations: float = 1.0
     notes: dict[str, float] = field(default_factory=dict)
 
 

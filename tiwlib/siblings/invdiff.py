@@ -139,5 +139,7 @@ class InvDiff(Sibling):
         method = EqualGroups(self.variance, tuple(weights.mean(0).tolist()))
         plan = schedule(budget, budget.tune_steps, budget.tune_lr)
         losses, _ = train(network, method, Labelled(problem.biased, weights), law(problem), plan, seed)
-        log = Log(budget.tune_steps, time.perf_counter() - began, losses, size(network.delta), evaluations=2)
+        log = Log(
+            budget.tune_steps, time.perf_counter() - began, losses, size(network.delta), evaluations=1.5
+        )
         return log, network
