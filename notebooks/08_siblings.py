@@ -64,8 +64,8 @@ strength = 1.0  # of ratio guidance; 1 is the closed form
 target = []  # group shares that are wanted; empty: equal ones
 adp_grid = {
     "hidden": [0],
-    "temperature": [1.0, 2.0, 4.0],
-    "gamma": [30.0, 60.0, 100.0],
+    "temperature": [2.0],
+    "gamma": [30.0, 45.0, 60.0, 100.0],
 }  # tried on validation_seed
 invdiff_shares = [0.05, 0.1, 0.2]  # the inferred group's share, swept on the validation seed
 invdiff_share = 0.1  # and the one that is used: prior knowledge

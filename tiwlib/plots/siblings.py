@@ -37,8 +37,9 @@ def needs_and_shares(
             axes.plot(each, [row] * len(each), "o", color="C0", markersize=4, alpha=0.8)
         for value, text, line in ((biased[1], "biased set", "--"), (target[1], "wanted", "-")):
             axes.axvline(value, color="0.35", linewidth=1, linestyle=line, zorder=0)
-            axes.annotate(f"{text} {value:.2f}", (value, -0.6), ha="center", va="bottom", fontsize="small")
-        axes.set(xlabel=f"share of {names[1]} among the samples", xlim=(0, max(0.72, high.max() * 1.03)))
+            where = {"ha": "center", "va": "bottom", "fontsize": "small", "annotation_clip": False}
+            axes.annotate(f"{text} {value:.2f}", (value, -0.6), **where)
+        axes.set(xlabel=f"share of {names[1]} among the samples", xlim=(0, 1))
     else:
         table = np.array([biased, *(s["mean"] for s in shares)])
         labels = ["biased set", *labels]

@@ -155,7 +155,7 @@ def _of_images(name: str, made: Biased, seed: int, network: str) -> Problem:
         (lambda width=None: point_denoiser(shape[1] * shape[2], 0.5, width or 256))
         if flat
         else (lambda width=None: image_denoiser(*shape[:2], width or 16)),
-        lambda: RatioNet(AsImage(Encoder(shape[0], (32, 64), dropout=0.5), shape)),
+        lambda: RatioNet(AsImage(Encoder(shape[0], (16, 32), dropout=0.5), shape)),
         {"problem": name, "split": split.sha256, "images": data.sha256, "network": network},
     )
 
