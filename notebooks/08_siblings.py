@@ -62,11 +62,7 @@ ratio_lr = 1e-3  # its learning rate
 sampling_steps = 20  # levels of the Heun sampler
 strength = 1.0  # of ratio guidance; 1 is the closed form
 target = []  # group shares that are wanted; empty: equal ones
-adp_grid = {
-    "hidden": [0],
-    "temperature": [2.0],
-    "gamma": [30.0, 45.0, 60.0, 100.0],
-}  # tried on validation_seed
+adp_grid = {"hidden": [0, 64], "temperature": [2.0, 4.0], "gamma": [60.0, 100.0]}  # tried on validation_seed
 invdiff_shares = [0.05, 0.1, 0.2]  # the inferred group's share, swept on the validation seed
 invdiff_share = 0.1  # and the one that is used: prior knowledge
 invdiff_r = 0.8  # share of InvDiff's module in its denoiser
