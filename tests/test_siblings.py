@@ -221,16 +221,16 @@ def test_the_added_module_is_the_mixture_of_the_formula():
 
 
 def test_the_loss_is_the_mean_and_the_variance_of_the_groups():
-    """Two groups of 3 and 1 samples: L_g are their plain means when the batch is the whole data."""
+    """Two groups of 2 and 2 samples: L_g are their plain means when the groups have equal parts of the batch."""
     network, x0 = points(), torch.randn(4, 2)
     sigma, noise = torch.rand(4) + 0.1, torch.randn(4, 2)
     each = objectives.dsm(network, x0, sigma, noise)
-    labels = torch.tensor([[1.0, 0], [1, 0], [1, 0], [0, 1]])
-    method = invdiff.EqualGroups(0.7, (0.75, 0.25))
-    a, b = each[:3].mean(), each[3]
+    labels = torch.tensor([[1.0, 0], [1, 0], [0, 1], [0, 1]])
+    method = invdiff.EqualGroups(0.7)
+    a, b = each[:2].mean(), each[2:].mean()
     expected = (a + b) / 2 + 0.7 * ((a - b) / 2) ** 2
     assert torch.allclose(method.loss(network, x0, sigma, noise, labels=labels), expected)
-    alone = method.loss(network, x0[:3], sigma[:3], noise[:3], labels=labels[:3])
+    alone = method.loss(network, x0[:2], sigma[:2], noise[:2], labels=labels[:2])
     assert alone.isfinite()  # a batch without a group
 
 
@@ -298,22 +298,25 @@ def test_the_indicators_gradient_reaches_both_networks():
         assert part.weight.grad.abs().sum() > 0
 
 
-def test_balanced_weights_make_every_cluster_as_heavy():
-    """The weights that training draws, summed by the cluster that they were made from."""
-    problem = siblings.problems.gmm(seed=0, n=300, n_reference=60)
+@pytest.mark.parametrize("name", ["invdiff_oracle", "ddm_balanced"])
+def test_what_is_drawn_has_every_group_as_often(problem, name, monkeypatch):
+    """The groups of 20,000 draws, within four standard errors of equal numbers."""
     seen = {}
 
     def spy(network, method, observed, *rest):
-        seen["weights"] = observed.labels
+        seen["observed"] = observed
         return [], 0.0
 
-    method, base = siblings.method("ddm_balanced", clusters=3), points()
+    module = ddm if name == "ddm_balanced" else invdiff
+    method, base = siblings.method(name), points()
+    monkeypatch.setattr(module, "train", spy)
+    method.fit(problem, base, SMALL, 0)
     groups = method.groups(problem, base, 0)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ddm, "train", spy)
-        method.fit(problem, base, SMALL, 0)
-    sums = torch.stack([seen["weights"][groups == g].sum() for g in range(3)])
-    assert torch.allclose(sums, torch.full((3,), 100.0), rtol=1e-4)
+    torch.manual_seed(0)
+    x0, _ = seen["observed"].batch(20_000)
+    row = {tuple(point): g for point, g in zip(problem.biased.tolist(), groups.tolist(), strict=True)}
+    share = np.mean([row[tuple(point)] for point in x0.tolist()])
+    assert share == pytest.approx(0.5, abs=4 * (0.25 / 20_000) ** 0.5)
 
 
 def test_the_balanced_variant_leaves_its_base_alone(problem):
@@ -397,6 +400,13 @@ def test_what_a_method_does_not_require_it_does_not_touch(problem, name):
     assert measures["evaluations"] == (2 * 8 - 1) * log.evaluations
     assert (log.extra_parameters > 0) == (name in ("adp", "invdiff", "invdiff_oracle", "ratio_guidance"))
     assert sum(measures["shares"]) == pytest.approx(1)
+
+
+def test_what_is_required_is_said_in_words():
+    said = {name: str(siblings.method(name).requires) for name in siblings.METHODS}
+    assert said["dsm_bias"] == "nothing" and said["tiw_dsm"] == "reference"
+    assert said["adp"] == "classifier, target, base model"
+    assert said["invdiff"] == "base model, a guess (rare share)"
 
 
 def test_names_that_are_not_known_are_refused():

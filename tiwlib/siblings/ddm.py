@@ -67,13 +67,13 @@ class WithLabels:
 
 
 @dataclass(frozen=True)
-class Weighted:
-    """DSM with a weight for each sample: labels (B,)."""
+class Plain:
+    """DSM; the labels do nothing, the balance is in what is drawn."""
 
     label: str = "ddm-balanced"
 
     def loss(self, network, x0, sigma, noise, ratio=None, reference_fraction=0.0, alpha=1, labels=None):
-        return labels * dsm(network, x0, sigma, noise)
+        return dsm(network, x0, sigma, noise)
 
 
 @torch.no_grad()
@@ -116,7 +116,7 @@ class DdmReleased(Sibling):
 
 @dataclass
 class DdmBalanced(Sibling):
-    """The base model trained on with weights 1 / (share of a sample's cluster), of mean one.
+    """The base model trained on, samples drawn with weights 1 / (share of their cluster).
 
     clusters: their number. sigmas: levels of the representation, in units of the data's standard deviation.
     """
@@ -127,7 +127,7 @@ class DdmBalanced(Sibling):
 
     name: ClassVar[str] = "ddm_balanced"
     label: ClassVar[str] = "ddm-balanced"
-    requires: ClassVar[Requires] = Requires(base="dsm_bias")
+    requires: ClassVar[Requires] = Requires(base="dsm_bias", guess="number of groups")
 
     def groups(self, problem: Problem, base, seed: int) -> Tensor:
         """The cluster of each biased sample: int64 (N,)."""
@@ -144,9 +144,8 @@ class DdmBalanced(Sibling):
     def _fit(self, problem: Problem, base, budget: Budget, seed: int):
         began = time.perf_counter()
         groups = self.groups(problem, base, seed)
-        counts = torch.bincount(groups)
-        weights = (len(groups) / len(counts) / counts.float())[groups]  # (N,), of mean one
+        data = Labelled(problem.biased, groups, (1 / torch.bincount(groups))[groups])
         network = copy.deepcopy(base).requires_grad_(True)
         plan = schedule(budget, budget.tune_steps, budget.tune_lr)
-        losses, _ = train(network, Weighted(), Labelled(problem.biased, weights), law(problem), plan, seed)
+        losses, _ = train(network, Plain(), data, law(problem), plan, seed)
         return Log(budget.tune_steps, time.perf_counter() - began, losses), network

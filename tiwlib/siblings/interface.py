@@ -14,6 +14,7 @@ class Requires:
     classifier  one that names the group of a sample
     target      the group shares that are wanted
     base        a model trained before: "dsm_bias" (on the biased set alone) or "dsm_obs" (with the reference set)
+    guess       what the user must know or guess, in words
     """
 
     reference: bool = False
@@ -21,10 +22,13 @@ class Requires:
     classifier: bool = False
     target: bool = False
     base: str | None = None
+    guess: str = ""
 
     def __str__(self) -> str:
         named = [name for name in ("reference", "labels", "classifier", "target") if getattr(self, name)]
-        return ", ".join(named + (["base model"] if self.base else [])) or "nothing"
+        named += ["base model"] if self.base else []
+        named += [f"a guess ({self.guess})"] if self.guess else []
+        return ", ".join(named) or "nothing"
 
 
 @dataclass(frozen=True)

@@ -45,20 +45,18 @@ class Added(nn.Module):
 
 @dataclass(frozen=True)
 class EqualGroups:
-    """mean_g L_g + lambda Var_g(L_g). labels: the weights w (B, G); group_shares: their mean over all data.
+    """mean_g L_g + lambda Var_g(L_g). labels: the weights w (B, G) of samples in groups.
 
-    L_g = mean_i w_ig l_i / W_g, with W_g of all data: unbiased, and a batch without a group is no division by
-    zero.
+    The batch is drawn so that the groups have equal parts of it in the mean. Then L_g = G mean_i w_ig l_i, which is
+    unbiased, and a batch without a group is no division by zero.
     """
 
     variance: float
-    group_shares: tuple[float, ...]
     label: str = "InvDiff"
 
     def loss(self, network, x0, sigma, noise, ratio=None, reference_fraction=0.0, alpha=1, labels=None):
         each = dsm(network, x0, sigma, noise)  # (B,)
-        shares = torch.tensor(self.group_shares, device=x0.device)
-        groups = (labels * each[:, None]).mean(0) / shares  # (G,)
+        groups = labels.shape[1] * (labels * each[:, None]).mean(0)  # (G,)
         return groups.mean() + self.variance * groups.var(correction=0)  # a number
 
 
@@ -117,7 +115,8 @@ class InvDiff(Sibling):
 
     @property
     def requires(self) -> Requires:
-        return Requires(labels=self.oracle, base="dsm_bias")
+        guess = "" if self.oracle else "rare share"
+        return Requires(labels=self.oracle, base="dsm_bias", guess=guess)
 
     def check(self, problem: Problem, base=None) -> None:
         super().check(problem, base)
@@ -133,12 +132,12 @@ class InvDiff(Sibling):
 
     def _fit(self, problem: Problem, base, budget: Budget, seed: int):
         began = time.perf_counter()
-        weights = nn.functional.one_hot(self.groups(problem, base, seed)).float()  # (N, G)
+        groups = nn.functional.one_hot(self.groups(problem, base, seed)).float()  # (N, G)
+        data = Labelled(problem.biased, groups, (groups / groups.mean(0)).sum(1))
         h, _ = base.encode(problem.biased[:1], torch.ones(1))
         network = seeded(Added, base, h.shape[1], self.width, self.r, seed=seed)
-        method = EqualGroups(self.variance, tuple(weights.mean(0).tolist()))
         plan = schedule(budget, budget.tune_steps, budget.tune_lr)
-        losses, _ = train(network, method, Labelled(problem.biased, weights), law(problem), plan, seed)
+        losses, _ = train(network, EqualGroups(self.variance), data, law(problem), plan, seed)
         log = Log(
             budget.tune_steps, time.perf_counter() - began, losses, size(network.delta), evaluations=1.5
         )

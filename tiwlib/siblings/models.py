@@ -58,15 +58,23 @@ def law(problem: Problem) -> LogNormal:
 
 @dataclass(frozen=True)
 class Labelled:
-    """Samples with labels, drawn together: x0 (N, ...), labels (N, ...). What `training.train` draws from."""
+    """Samples with labels, drawn together: x0 (N, ...), labels (N, ...). What `training.train` draws from.
+
+    weights: (N,), in proportion to which samples are drawn; None for all alike. Drawing a sample more often has
+    the minimiser of a heavier loss, and less noise.
+    """
 
     x0: Tensor
     labels: Tensor
+    weights: Tensor | None = None
     reference_fraction: float = 0.0
 
     def batch(self, n: int) -> tuple[Tensor, Tensor]:
         """n of them with replacement, by torch's global generator."""
-        rows = torch.randint(len(self.x0), (n,))
+        if self.weights is None:
+            rows = torch.randint(len(self.x0), (n,))
+        else:
+            rows = torch.multinomial(self.weights, n, replacement=True)
         return self.x0[rows], self.labels[rows]
 
 
