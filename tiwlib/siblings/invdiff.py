@@ -1,10 +1,10 @@
 """InvDiff (arXiv 2412.08480): a small module on a frozen base model, trained to serve all groups equally.
 
-    D_Delta = D_base + c_out Delta,   loss = mean_g L_g + lambda Var_g(L_g),   D = r D_Delta + (1 - r) D_base
+    D_Delta = decode(h + Delta(h, sigma)),   D = r D_Delta + (1 - r) D_base,   loss = mean_g L_g + lambda Var_g(L_g)
 
-L_g is the denoising loss of group g under D, sample i belonging to it with weight w_ig, and Delta starts at zero.
-What is trained is what samples: so r sets how fast Delta moves D, not where that ends. The groups are the true
-ones (oracle), or inferred: the samples that the base model denoises worst are a group.
+h is the base model's bottleneck, and Delta starts at zero. L_g is the denoising loss of group g under D, sample i
+belonging to it with weight w_ig. What is trained is what samples, so r does not move the best D. The groups are the
+true ones (oracle), or inferred: the samples that the base model denoises worst are a group.
 """
 
 import time
@@ -133,6 +133,7 @@ class InvDiff(Sibling):
     def _fit(self, problem: Problem, base, budget: Budget, seed: int):
         began = time.perf_counter()
         groups = nn.functional.one_hot(self.groups(problem, base, seed)).float()  # (N, G)
+        groups = groups[:, groups.sum(0) > 0]  # a group without samples cannot be served
         data = Labelled(problem.biased, groups, (groups / groups.mean(0)).sum(1))
         h, _ = base.encode(problem.biased[:1], torch.ones(1))
         network = seeded(Added, base, h.shape[1], self.width, self.r, seed=seed)
