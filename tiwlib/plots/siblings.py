@@ -46,7 +46,7 @@ def needs_and_shares(
         rows = np.arange(len(labels))
         image = axes.imshow(table, aspect="auto", cmap="PuOr", vmin=0, vmax=2 * target.max())
         for (i, j), value in np.ndenumerate(table):
-            strong = abs(value - target[j]) > 0.6 * target.max()
+            strong = abs(value - target[j]) > 0.85 * target.max()
             colour = "white" if strong else "black"
             axes.text(j, i, f"{100 * value:.0f}", ha="center", va="center", fontsize="small", color=colour)
         axes.set_xticks(range(len(names)), names)
