@@ -1,5 +1,6 @@
 # make reproduce   everything, from nothing: environment, five notebooks, figures and numbers under results/
 # make test        environment, then ruff, pytest, and nbval over the notebooks
+# make siblings    the sibling methods on four problems, 3 seeds (notebook 08)
 # make notebooks   run the committed notebooks anew, in place (after a change of a .py)
 # make sweep       CONFIG=workflow/NAME.yaml: the runs of that file which are not done; docs/sweeps.md
 # make ledger      the runs behind every claim, then figures, results/claims.json and the README's tables
@@ -8,13 +9,13 @@
 PYTHON ?= python3
 
 NOTEBOOKS := 01_density_ratio_2d 02_biased_datasets 03_ratio_accuracy 04_train 05_figures \
-             06_what_each_objective_learns 07_ablations
+             06_what_each_objective_learns 07_ablations 08_siblings
 
 # Runs at a time: JOBS, or one for each GPU slot, or two of one thread, for the networks are small.
 ENV   := PATH="$(CURDIR)/.venv/bin:$$PATH" OMP_NUM_THREADS=1
 SWEEP := $(ENV) python -m tiwlib.sweep $(if $(JOBS),--jobs $(JOBS)) $(if $(PROFILE),--profile $(PROFILE))
 
-.PHONY: reproduce sweep ledger figures claims gpu test notebooks
+.PHONY: reproduce sweep ledger siblings figures claims gpu test notebooks
 
 reproduce: .venv/ready
 	$(SWEEP) --again workflow/reproduce.yaml
@@ -27,6 +28,10 @@ sweep: .venv/ready
 ledger: .venv/ready
 	$(SWEEP) workflow/ledger.yaml
 	$(MAKE) --no-print-directory figures claims
+
+siblings: .venv/ready
+	$(SWEEP) workflow/siblings.yaml
+	$(SWEEP) --again workflow/siblings_all.yaml
 
 figures: .venv/ready
 	$(SWEEP) --again workflow/figures.yaml

@@ -138,6 +138,13 @@ def predict(classifier: nn.Module, images: np.ndarray, batch_size: int = 512) ->
     return np.concatenate([classifier(batch(images, c).to(device)).argmax(1).cpu().numpy() for c in chunks])
 
 
+def split(n: int, holdout: float = 0.2, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of range(n) that `fit` trains on, and those that it holds out."""
+    order = np.random.default_rng(seed).permutation(n)
+    held, train = np.split(order, [round(holdout * n)])
+    return train, held
+
+
 def fit(
     data: ImageData, *, epochs: int | None = None, holdout: float = 0.2, seed: int = 0, device="cpu"
 ) -> tuple[nn.Module, float]:
@@ -148,8 +155,7 @@ def fit(
     if data.groups is None:
         raise ValueError(f"data={data.name}: has no groups to classify")
     device = torch.device(device)
-    order = np.random.default_rng(seed).permutation(len(data.images))
-    held, train = np.split(order, [round(holdout * len(order))])
+    train, held = split(len(data.images), holdout, seed)
     groups = torch.from_numpy(data.groups).to(device)
     with torch.random.fork_rng():
         torch.manual_seed(seed)

@@ -28,12 +28,28 @@ class Denoiser(nn.Module):
         self.body, self.sigma_data = body, sigma_data
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """D(x; sigma) = decode(*encode(x, sigma), x, sigma)."""
+        c_in, c_noise = self._inputs(x, sigma)
+        return self._denoised(self.body(c_in * x, c_noise), x, sigma)
+
+    def encode(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, tuple]:
+        """The body's bottleneck h, (B, width) or (B, C, H', W'), and what else `decode` needs."""
+        c_in, c_noise = self._inputs(x, sigma)
+        return self.body.encode(c_in * x, c_noise)
+
+    def decode(self, h: Tensor, context: tuple, x: Tensor, sigma: Tensor) -> Tensor:
+        """D from a bottleneck h, which may have been moved: the shape of x."""
+        return self._denoised(self.body.decode(h, context), x, sigma)
+
+    def _inputs(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+        c_in = 1 / (expand(sigma, x) ** 2 + self.sigma_data**2).sqrt()
+        return c_in, sigma.log() / 4  # (B, 1, ..., 1), (B,)
+
+    def _denoised(self, body: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
         s, sd = expand(sigma, x), self.sigma_data
         c_skip = sd**2 / (s**2 + sd**2)
         c_out = s * sd / (s**2 + sd**2).sqrt()
-        c_in = 1 / (s**2 + sd**2).sqrt()
-        c_noise = sigma.log() / 4  # (B,)
-        return c_skip * x + c_out * self.body(c_in * x, c_noise)
+        return c_skip * x + c_out * body
 
 
 class RatioNet(nn.Module):
@@ -68,7 +84,10 @@ def embed(c_noise: Tensor, channels: int) -> Tensor:
 
 
 class MLP(nn.Module):
-    """For points: (B, d), (B,) -> (B, d_out); residual layers, the noise level joins at every layer."""
+    """For points: (B, d), (B,) -> (B, d_out); residual layers, the noise level joins at every layer.
+
+    Its bottleneck is what the first half of the layers, rounded up, hand on: (B, width).
+    """
 
     def __init__(self, d: int, d_out: int, width: int = 128, depth: int = 3):
         super().__init__()
@@ -79,15 +98,29 @@ class MLP(nn.Module):
         self.last = nn.Linear(width, d_out)
 
     def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
+        return self.decode(*self.encode(x, c_noise))
+
+    def encode(self, x: Tensor, c_noise: Tensor) -> tuple[Tensor, tuple]:
         level = embed(c_noise, self.width)  # (B, width)
-        h = self.first(x)
-        for hidden, condition in zip(self.hidden, self.level, strict=True):
+        middle = (len(self.hidden) + 1) // 2
+        return self._layers(self.first(x), level, slice(0, middle)), (level, middle)
+
+    def decode(self, h: Tensor, context: tuple) -> Tensor:
+        level, middle = context
+        return self.last(self._layers(h, level, slice(middle, None)))
+
+    def _layers(self, h: Tensor, level: Tensor, part: slice) -> Tensor:
+        for hidden, condition in zip(self.hidden[part], self.level[part], strict=True):
             h = h + nn.functional.silu(hidden(nn.functional.silu(h + condition(level))))
-        return self.last(h)
+        return h  # (B, width)
 
 
 class UNet(nn.Module):
-    """diffusers' UNet2DModel as a body: (B, C, H, W), (B,) -> (B, C, H, W)."""
+    """diffusers' UNet2DModel as a body: (B, C, H, W), (B,) -> (B, C, H, W).
+
+    Its bottleneck is the output of the middle block, (B, C', H', W'). The plain and the attention blocks are
+    known to `encode`, not those with a second path for a down-scaled image ("Skip...").
+    """
 
     def __init__(self, model: UNet2DModel | None = None, **config):
         super().__init__()
@@ -95,6 +128,23 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
         return self.model(x, c_noise).sample
+
+    def encode(self, x: Tensor, c_noise: Tensor) -> tuple[Tensor, tuple]:
+        model = self.model
+        level = model.time_embedding(model.time_proj(c_noise).to(model.dtype))  # (B, channels)
+        h = model.conv_in(x)
+        skips = (h,)
+        for block in model.down_blocks:
+            h, more = block(h, level)
+            skips += more
+        return model.mid_block(h, level), (skips, level)
+
+    def decode(self, h: Tensor, context: tuple) -> Tensor:
+        model, (skips, level) = self.model, context
+        for block in model.up_blocks:
+            n = len(block.resnets)
+            h, skips = block(h, skips[-n:], level), skips[:-n]
+        return model.conv_out(model.conv_act(model.conv_norm_out(h)))
 
 
 class Encoder(nn.Module):

@@ -13,16 +13,38 @@ def heun(denoiser, x: Tensor, grid: Tensor) -> Tensor:
     """Solve dx/dsigma = (x - D(x; sigma)) / sigma down the grid (Karras et al. 2022, algorithm 1, no churn).
 
     x: (B, ...), drawn at the level grid[0]; grid: (steps + 1,), descending, ending in 0. Returns (B, ...).
+    A denoiser may be a guided one. Samples that diverge are a FloatingPointError that names the first such step.
     """
 
     def slope(x: Tensor, sigma: Tensor) -> Tensor:
         return (x - denoiser(x, sigma.expand(len(x)))) / sigma
 
+    largest = []
     for sigma, below in zip(grid[:-1], grid[1:], strict=True):
         d = slope(x, sigma)
         euler = x + (below - sigma) * d
         x = x + (below - sigma) * (d + slope(euler, below)) / 2 if below > 0 else euler
+        largest.append(x.flatten(1).norm(dim=1).max() / x[0].numel() ** 0.5)
+    refuse_divergence(torch.stack(largest), grid)
     return x
+
+
+def refuse_divergence(largest: Tensor, grid: Tensor) -> None:
+    """Raise FloatingPointError for samples that cannot be meant, with the step and the level where that began.
+
+    largest: (steps,), the largest root mean square of a sample after each step; grid: (steps + 1,). At the level
+    sigma it should be about sqrt(sigma^2 + sigma_data^2). A grid begins at 160 sigma_data, or less: fifty times
+    sqrt(sigma^2 + (grid[0] / 40)^2), or no number at all, is divergence. Looked at once, when all steps are
+    taken, so that none waits for it.
+    """
+    usual = (grid[1:] ** 2 + (grid[0] / 40) ** 2).sqrt()
+    bad = (~(largest <= 50 * usual)).nonzero()
+    if len(bad):
+        step = int(bad[0])
+        raise FloatingPointError(
+            f"samples diverge at step {step} of {len(largest)} (sigma={grid[step].item():.3g}): the largest has a "
+            f"root mean square of {largest[step].item():.3g}; a guidance strength, if there is one, is too large"
+        )
 
 
 def starting_noise(indices, shape: tuple[int, ...], seed: int) -> Tensor:

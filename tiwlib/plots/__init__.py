@@ -12,10 +12,12 @@ from tiwlib.plots.data import (
 from tiwlib.plots.methods import as_table, comparison, cost, in_order, run_label, share_lines, training_loss
 from tiwlib.plots.plane import samples_2d, scores_and_ratio, shares_by_objective
 from tiwlib.plots.ratio import calibration, fit_history, ratio_error_against_sigma, stopping, weights
+from tiwlib.plots.siblings import all_problems, needs_and_shares, sibling_table
 from tiwlib.plots.sweeps import against, differences, trade_off
 
 __all__ = [
     "against",
+    "all_problems",
     "as_table",
     "calibration",
     "comparison",
@@ -26,6 +28,7 @@ __all__ = [
     "group_shares",
     "image_grid",
     "in_order",
+    "needs_and_shares",
     "ratio_error_against_sigma",
     "run_label",
     "samples_2d",
@@ -37,6 +40,7 @@ __all__ = [
     "shares_by_objective",
     "shares_of_minimisers",
     "shares_of_sets",
+    "sibling_table",
     "stopping",
     "sweep",
     "trade_off",

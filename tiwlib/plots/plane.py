@@ -82,9 +82,14 @@ def scores_and_ratio(exact: ExactRatio, ratio=None, sigmas=(0.1, 1.0, 3.0), exte
 
 
 def samples_2d(samples: dict[str, torch.Tensor], shares: dict[str, str], extent: float = 6.0) -> Figure:
-    """Samples of several models side by side, each titled with its minority share."""
-    figure, axes = plt.subplots(1, len(samples), figsize=(2.5 * len(samples), 2.8), sharex=True, sharey=True)
-    for panel, (name, x) in zip(axes, samples.items(), strict=True):
+    """Samples of several models side by side, six in a row, each titled with its minority share."""
+    columns = min(6, len(samples))
+    rows = -(-len(samples) // columns)
+    size = (2.5 * columns, 2.8 * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, sharex=True, sharey=True, squeeze=False)
+    for panel in axes.flat[len(samples) :]:
+        panel.remove()
+    for panel, (name, x) in zip(axes.flat, samples.items(), strict=False):
         minority = x.sum(1) > 0
         for part, marker, colour in ((x[~minority], "o", "C0"), (x[minority], "^", "C1")):
             panel.scatter(*part.numpy().T, s=5, marker=marker, color=colour, alpha=0.5, linewidth=0)
