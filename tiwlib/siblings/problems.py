@@ -17,7 +17,7 @@ from tiwlib.bias import Biased
 from tiwlib.datasets import ImageData, batch
 from tiwlib.datasets.store import checksum
 from tiwlib.gaussians import MODES, SIGMA_DATA, GaussianMixture
-from tiwlib.metrics import balanced
+from tiwlib.distances import balanced
 from tiwlib.networks import Encoder, RatioNet, image_denoiser, point_denoiser, point_ratio
 from tiwlib.settings import Setting
 from tiwlib.siblings.classifiers import DigitsJudge, Labeller, PlaneJudge
