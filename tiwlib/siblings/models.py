@@ -26,7 +26,16 @@ from tiwlib.siblings.problems import Problem
 def code() -> str:
     """Hash of the code that a model trained from nothing depends on."""
     folder = Path(__file__).parents[1]
-    names = ("networks", "noise", "objectives", "ratio", "training", "siblings/models", "siblings/problems")
+    names = (
+        "networks",
+        "noise",
+        "objectives",
+        "ratio",
+        "training",
+        "batches",
+        "siblings/models",
+        "siblings/problems",
+    )
     return runs.digest([runs.sha256(folder / f"{name}.py") for name in names])
 
 

@@ -1,0 +1,105 @@
+"""Claims about the sibling methods: notebook 08, three seeds of every method on each problem."""
+
+from tiwlib.claims.claim import Claim
+from tiwlib.claims.evidence import Measured, below, difference, near, records, repeated, within_run
+
+PROBLEMS = {"gmm": "siblings_all", "0v1": "siblings", "low-high": "siblings"}
+LABELS = {
+    "adp": "Distribution guidance",
+    "invdiff": "InvDiff with inferred groups",
+    "invdiff_oracle": "InvDiff with true groups",
+    "ddm_balanced": "DDM, balanced by clusters,",
+    "ddm_released": "DDM as released",
+    "ratio_guidance": "Ratio guidance",
+    "tiw_dsm": "TIW-DSM",
+}
+POINTS = 0.05  # five points of a hundred
+BARS = "its port's bar"
+
+
+def of_method(problem: str, method: str, measure: str, factor: float = 1.0):
+    """A measure of a method's runs on a problem, seed by seed, times a factor."""
+    found = records(PROBLEMS[problem], "08_siblings", problem=problem, run=problem)
+    return within_run(
+        found, lambda m: {i: factor * v for i, v in enumerate(m["methods"][method][measure]["seeds"])}
+    )
+
+
+def fair(method: str, problem: str) -> Claim:
+    return Claim(
+        f"siblings-{method.replace('_', '-')}-{problem}-fair",
+        f"{LABELS[method]} draws the rare group within five points of a half",
+        BARS,
+        problem,
+        "share of the rare group",
+        lambda: repeated(of_method(problem, method, "minority_share")),
+        near(0.5, POINTS),
+        PROBLEMS[problem],
+    )
+
+
+def halved(method: str, problem: str) -> Claim:
+    def measure() -> Measured:
+        half = of_method(problem, "dsm_bias", "discrepancy", 0.5)
+        return difference(of_method(problem, method, "discrepancy"), half)
+
+    return Claim(
+        f"siblings-{method.replace('_', '-')}-{problem}-halved",
+        f"{LABELS[method]} halves the fairness discrepancy of its base model at least",
+        BARS,
+        problem,
+        "discrepancy minus half of the base model's",
+        measure,
+        below(0),
+        PROBLEMS[problem],
+    )
+
+
+def same_share(id: str, statement: str, method: str, rival: str, problem: str, source: str = "ours") -> Claim:
+    def measure() -> Measured:
+        return difference(*(of_method(problem, name, "minority_share") for name in (method, rival)))
+
+    return Claim(
+        f"siblings-{id}-{problem}",
+        statement,
+        source,
+        problem,
+        "difference in the share of the rare group",
+        measure,
+        near(0, POINTS),
+        PROBLEMS[problem],
+    )
+
+
+CLAIMS = [
+    *(fair("adp", problem) for problem in ("gmm", "low-high")),
+    *(halved("adp", problem) for problem in PROBLEMS),
+    *(fair("invdiff_oracle", problem) for problem in PROBLEMS),
+    *(fair("invdiff", problem) for problem in ("gmm", "0v1")),
+    halved("invdiff", "low-high"),
+    *(fair("ddm_balanced", problem) for problem in ("gmm", "0v1")),
+    *(
+        same_share(
+            "ddm-released", "DDM as released does not change the shares", "ddm_released", "dsm_bias", problem
+        )
+        for problem in PROBLEMS
+    ),
+    same_share(
+        "ddm-balanced-fails",
+        "Two clusters do not find low and high digits: DDM balanced by them changes nothing",
+        "ddm_balanced",
+        "dsm_bias",
+        "low-high",
+    ),
+    *(
+        same_share(
+            "ratio-guidance",
+            "Ratio guidance draws the shares of TIW-DSM, whose target it has",
+            "ratio_guidance",
+            "tiw_dsm",
+            problem,
+            "ours, from theorem 1",
+        )
+        for problem in PROBLEMS
+    ),
+]
