@@ -224,6 +224,24 @@ else:
 record.figure(figure, "samples")
 
 # %% [markdown]
+# ## Whom InvDiff serves
+#
+# Its inferred groups at the first seed, against the true ones. Both groups are drawn as often, so the share that a
+# true group can get is the mean of its shares in the two, however long the module is trained.
+
+# %% tags=["nbval-ignore-output"]
+inferred = {}
+if "invdiff" in methods:
+    method = siblings.method("invdiff", **options["invdiff"])
+    groups = method.groups(first, siblings.base_of(method, first, budget, 0), 0)
+    names = np.array(first.group_names)[first.labels.numpy()]
+    inferred = pd.crosstab(groups.numpy(), names, normalize="index").reindex(columns=first.group_names)
+    display(inferred.rename_axis(index="inferred", columns="true").round(3))
+    within = ", ".join(f"{group} {share:.3f}" for group, share in inferred.mean().items())
+    print(f"shares within its reach: {within}")
+    inferred = inferred.values.tolist()
+
+# %% [markdown]
 # ## Who judges
 #
 # The judge was trained on other data, by another kind of model, than the classifier that distribution guidance may
@@ -302,6 +320,7 @@ record.finish(
         "relative_sampling_time": relative,
         "judge_confusion": None if confusion is None else confusion.tolist(),
         "labeller_agreement": agreement,
+        "inferred_groups": inferred,
         "bars": rows,
     }
 )

@@ -62,7 +62,7 @@ class Log:
 
     steps: of all its networks. seconds: wall time. losses: (step, loss) of its last training. extra_parameters:
     weights that sampling needs beyond the denoiser's. evaluations: networks evaluated at each call of the
-    denoiser, forward. notes: numbers of the method's own.
+    denoiser, forward.
     """
 
     steps: int = 0
@@ -70,7 +70,6 @@ class Log:
     losses: list[tuple[int, float]] = field(default_factory=list)
     extra_parameters: int = 0
     evaluations: float = 1.0
-    notes: dict[str, float] = field(default_factory=dict)
 
 
 class Sibling:
