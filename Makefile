@@ -1,4 +1,4 @@
-# make reproduce   everything, from nothing: environment, five notebooks, figures and numbers under results/
+# make reproduce   everything, from nothing: environment, notebooks on one seed, figures and numbers under results/
 # make test        environment, then ruff, pytest, and nbval over the notebooks
 # make siblings    the sibling methods on four problems, 3 seeds (notebook 08)
 # make notebooks   run the committed notebooks anew, in place (after a change of a .py)

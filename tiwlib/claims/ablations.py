@@ -38,7 +38,7 @@ def ablation(id: str, statement: str, source: str, setting: str, quantity: str, 
 
 
 SMALL = "2-D, 100 reference points"
-READERS = "asked by readers"
+READERS = "ours, asked by readers"
 
 CLAIMS = [
     converges(

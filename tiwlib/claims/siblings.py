@@ -14,7 +14,7 @@ LABELS = {
     "tiw_dsm": "TIW-DSM",
 }
 POINTS = 0.05  # five points of a hundred
-BARS = "its port's bar"
+BARS = "ours, a bar set before the runs"
 
 
 def of_method(problem: str, method: str, measure: str, factor: float = 1.0):
