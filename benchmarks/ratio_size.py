@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from tiwlib import bias, devices, metrics, ratio
+from tiwlib import bias, devices, intervals, ratio
 from tiwlib.datasets import Subset
 from tiwlib.networks import image_ratio, seeded
 from tiwlib.noise import LogNormal
@@ -65,7 +65,7 @@ def main() -> None:
             print(rows[-1], flush=True)
     table = pd.DataFrame(rows).pivot(index="seed", columns="parameters", values="heldout_loss")
     small, large = sorted(table.columns)
-    mean, low, high = metrics.mean_interval(table[small] - table[large])
+    mean, low, high = intervals.mean_interval(table[small] - table[large])
     print(
         f"small minus large, nats: {mean:.4f} ({low:.4f} to {high:.4f}, t interval of {options.seeds} splits)"
     )

@@ -40,7 +40,7 @@ from functools import partial
 import pandas as pd
 import torch
 
-from tiwlib import gaussians, metrics, objectives, plots, ratio, runs, sampling, training
+from tiwlib import gaussians, intervals, objectives, plots, ratio, runs, sampling, training
 from tiwlib.batches import Observed
 from tiwlib.gaussians import EXACT_RATIO, P_BIAS, P_DATA
 from tiwlib.networks import point_denoiser, point_ratio, seeded
@@ -168,10 +168,10 @@ record.figure(figure, "minority_shares")
 # %% tags=["nbval-ignore-output"]
 summary = {}
 for label, part in trained.groupby("method", sort=False):
-    mean, low, high = metrics.mean_interval(part.share)
+    mean, low, high = intervals.mean_interval(part.share)
     summary[label] = {"mean": mean, "low": low, "high": high, "seeds": seeds}
     print(f"{label:9s} minority share {mean:.3f}, 95 % interval {low:.3f} to {high:.3f} over {seeds} seeds")
-mean, low, high = metrics.mean_interval(learned_shares)
+mean, low, high = intervals.mean_interval(learned_shares)
 print(f"closed-form minimiser of TIW-DSM with the learned ratio: {mean:.3f}, {low:.3f} to {high:.3f}")
 
 # %%

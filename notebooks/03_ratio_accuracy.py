@@ -40,7 +40,7 @@ import pandas as pd
 import torch
 from IPython.display import display
 
-from tiwlib import bias, gaussians, metrics, plots, ratio, runs
+from tiwlib import bias, gaussians, intervals, metrics, plots, ratio, runs
 from tiwlib.datasets import Subset
 from tiwlib.gaussians import EXACT_RATIO
 from tiwlib.networks import image_ratio, point_ratio, seeded
@@ -153,7 +153,7 @@ if in_the_plane:
 if in_the_plane:
     integrated = errors.groupby(["estimator", "seed"]).error.mean().unstack("estimator")
     share = integrated["time-dependent"] / integrated["time-independent"]
-    mean, low, high = metrics.mean_interval(share)
+    mean, low, high = intervals.mean_interval(share)
     of_sums = integrated["time-dependent"].sum() / integrated["time-independent"].sum()
     print(f"integrated error, time-dependent as a share of time-independent, {seeds} seeds:")
     print(
@@ -228,7 +228,7 @@ display(record.figure(figure, "calibration"))
 # %% tags=["nbval-ignore-output"]
 for name in ("time-dependent", "time-independent"):
     losses = [both[name].heldout_loss for both in fits]
-    mean, low, high = metrics.mean_interval(losses)
+    mean, low, high = intervals.mean_interval(losses)
     results[f"heldout_loss {name}"] = {"mean": mean, "low": low, "high": high, "seeds": losses}
     print(f"{name:17s} held-out loss {mean:.3f} nats, 95 % interval {low:.3f} to {high:.3f}, {seeds} seeds")
 gaps = [metrics.calibration_error(both["time-dependent"].heldout) for both in fits]

@@ -34,7 +34,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import display
 
-from tiwlib import classifier, cost, distances, metrics, plots, runs
+from tiwlib import classifier, cost, distances, intervals, metrics, plots, runs
 from tiwlib.experiment import Experiment, launch
 from tiwlib.networks import parameters_of, save_pretrained
 
@@ -188,7 +188,7 @@ if has_groups:
         "classifier_accuracy": accuracy,
         "group_names": list(data.group_names),
         "group_shares": drawn.tolist(),
-        "group_intervals": metrics.share_intervals(found, len(target)).tolist(),
+        "group_intervals": intervals.share_intervals(found, len(target)).tolist(),
         "total_variation": metrics.total_variation(drawn, target),
         "fairness_discrepancy": metrics.fairness_discrepancy(drawn, target),
         "biased_total_variation": metrics.total_variation(sets["biased"] / sets["biased"].sum(), target),

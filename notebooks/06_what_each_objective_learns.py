@@ -40,7 +40,7 @@ import pandas as pd
 import torch
 from IPython.display import display
 
-from tiwlib import bias, metrics, plane, plots, runs
+from tiwlib import bias, intervals, metrics, plane, plots, runs
 from tiwlib.gaussians import EXACT_RATIO, P_BIAS, P_DATA
 from tiwlib.objectives import method, minimiser
 from tiwlib.released import LOG_MENDED, RELEASED, SIGN_MENDED
@@ -236,9 +236,9 @@ for name in methods:
     results["digits"][name], results["digits_minus_tiw"][name] = {}, {}
     for column, values in wide.items():
         found = {"mean": float(values[name].mean()), "seeds": values[name].tolist()}
-        found |= dict(zip(("low", "high"), metrics.mean_interval(values[name])[1:], strict=True))
+        found |= dict(zip(("low", "high"), intervals.mean_interval(values[name])[1:], strict=True))
         results["digits"][name][column] = found
-        mean, low, high = metrics.mean_interval(values[name] - values["TIW-DSM"])
+        mean, low, high = intervals.mean_interval(values[name] - values["TIW-DSM"])
         results["digits_minus_tiw"][name][column] = {"mean": mean, "low": low, "high": high}
 text = {n: {c: metrics.as_text(v) for c, v in cells.items()} for n, cells in results["digits"].items()}
 difference = {n: metrics.as_text(v["total_variation"]) for n, v in results["digits_minus_tiw"].items()}

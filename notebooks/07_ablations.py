@@ -44,6 +44,7 @@ from tiwlib import (
     batches,
     bias,
     gaussians,
+    intervals,
     metrics,
     objectives,
     plane,
@@ -125,7 +126,7 @@ def judge(fitted, seed):
 
 def interval(values):
     """Mean, 95 % interval of Student's t, and the values themselves, for the record."""
-    mean, low, high = metrics.mean_interval(values)
+    mean, low, high = intervals.mean_interval(values)
     return {"mean": mean, "low": low, "high": high, "seeds": [float(v) for v in values]}
 
 
@@ -426,7 +427,7 @@ losses = {
 times = step_cost.seconds({name: lambda f=f: f().backward() for name, f in losses.items()}, timed_steps)
 rows = []
 for name, found in times.items():
-    mean, low, high = metrics.mean_interval([1000 * value for value in found])
+    mean, low, high = intervals.mean_interval([1000 * value for value in found])
     kept = step_cost.kept_bytes(losses[name]) / 2**20
     rows.append({"part": name, "ms": mean, "low": low, "high": high, "megabytes": kept})
 costs = pd.DataFrame(rows)

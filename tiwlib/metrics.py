@@ -8,7 +8,6 @@ from sklearn.calibration import calibration_curve
 from tiwlib.bias import Biased
 from tiwlib.datasets import batch
 from tiwlib.gaussians import ExactRatio
-from tiwlib.intervals import mean_interval, share_intervals  # noqa: F401  the notebooks find them here
 from tiwlib.noise import expand, vp_sigma
 from tiwlib.ratio import log_weight, weight_and_correction
 

@@ -5,7 +5,7 @@ import torch
 from scipy import integrate
 from torch import Tensor
 
-from tiwlib import metrics, sampling
+from tiwlib import intervals, metrics, sampling
 from tiwlib.gaussians import SIGMA_DATA, ExactRatio, GaussianMixture
 from tiwlib.noise import expand, vp_sigma
 from tiwlib.ratio import log_weight
@@ -20,7 +20,7 @@ def drawn(denoiser, n: int, *, steps: int = 40, seed: int = 0, dtype=torch.float
 def minority(x: Tensor) -> dict[str, float]:
     """Share of points (n, 2) nearer to the mode at (2, 2), with Wilson's binomial interval: share, low, high."""
     label = (x.sum(1) > 0).long().numpy()
-    low, high = metrics.share_intervals(label, 2)[1]
+    low, high = intervals.share_intervals(label, 2)[1]
     return {"share": float(label.mean()), "low": float(low), "high": float(high)}
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from tiwlib.metrics import mean_interval
+from tiwlib.intervals import mean_interval
 from tiwlib.plots.style import close
 
 MARKERS = "osD^vPX"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tiwlib.metrics import mean_interval
+from tiwlib.intervals import mean_interval
 from tiwlib.siblings.evaluation import evaluate
 from tiwlib.siblings.interface import Budget
 from tiwlib.siblings.problems import Problem
