@@ -40,7 +40,7 @@ import pandas as pd
 import torch
 from IPython.display import display
 
-from tiwlib import bias, intervals, metrics, plane, plots, runs
+from tiwlib import bias, intervals, plane, plots, runs
 from tiwlib.gaussians import EXACT_RATIO, P_BIAS, P_DATA
 from tiwlib.objectives import method, minimiser
 from tiwlib.released import LOG_MENDED, RELEASED, SIGN_MENDED
@@ -240,8 +240,8 @@ for name in methods:
         results["digits"][name][column] = found
         mean, low, high = intervals.mean_interval(values[name] - values["TIW-DSM"])
         results["digits_minus_tiw"][name][column] = {"mean": mean, "low": low, "high": high}
-text = {n: {c: metrics.as_text(v) for c, v in cells.items()} for n, cells in results["digits"].items()}
-difference = {n: metrics.as_text(v["total_variation"]) for n, v in results["digits_minus_tiw"].items()}
+text = {n: {c: intervals.as_text(v) for c, v in cells.items()} for n, cells in results["digits"].items()}
+difference = {n: intervals.as_text(v["total_variation"]) for n, v in results["digits_minus_tiw"].items()}
 frame = pd.DataFrame(text).T.rename(columns={c: n.replace("\n", " ") for c, n in columns.items()})
 display(frame.assign(**{"total variation minus TIW-DSM's, paired": difference}))
 

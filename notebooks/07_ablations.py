@@ -145,7 +145,7 @@ def against(frame, measures, baseline="plain"):
 def table_of(cells):
     """The record's cells as text."""
     return pd.Series(
-        {name: metrics.as_text(cell) for name, cell in cells.items()}, name="mean (95 %)"
+        {name: intervals.as_text(cell) for name, cell in cells.items()}, name="mean (95 %)"
     ).to_frame()
 
 
@@ -452,7 +452,7 @@ print(results["parameters"])
 # %% tags=["nbval-ignore-output"]
 def of(part, name):
     """A cell of the record as text."""
-    return metrics.as_text(results[part][name])
+    return intervals.as_text(results[part][name])
 
 
 def ends(kind, values, measure):
@@ -479,7 +479,7 @@ answers = {
     ),
     "Is plain training enough at small noise? (share moves by less than 0.01)": (
         f"up to sigma {max(harmless, default=0):g}, a mode has std 1; "
-        f"the learned ratio's score error changes by {metrics.as_text(learned_gain)}"
+        f"the learned ratio's score error changes by {intervals.as_text(learned_gain)}"
     ),
     f"Does an ensemble help at {size}? (error of the score, minus plain)": of(
         "better_ratio", f"{size} score_error ensemble minus plain"
@@ -490,7 +490,7 @@ answers = {
     "And the ensemble on digits? (total variation after weighting, minus plain)": of(
         "digits_ratio", "variation ensemble minus plain"
     ),
-    "What does a step cost? (digits, times a plain step)": metrics.as_text(
+    "What does a step cost? (digits, times a plain step)": intervals.as_text(
         results["cost"]["TIW-DSM"]["times_plain"]
     ),
     "What memory? (digits)": (

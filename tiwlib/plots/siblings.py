@@ -6,7 +6,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from tiwlib.metrics import as_text
+from tiwlib.intervals import as_text
 from tiwlib.plots.style import close
 
 
