@@ -6,6 +6,7 @@ precision measured in the same run. `--networks paper --batch 256` on a GPU is t
 """
 
 import argparse
+import gc
 import json
 import os
 import platform
@@ -70,7 +71,7 @@ def trainer(name: str, method: str, precision: str, batch: int, steps: int, comp
         ratio.body.compile()
     schedule = training.Schedule(10**9, batch, flip=True, precision=precision, log_every=steps)
     ratio.to(device).requires_grad_(False).eval()
-    options = {"ratio": ratio if method != "dsm_obs" else None}
+    options = {"ratio": ratio if method != "dsm_obs" else None, "accelerator": devices.accelerator()}
     observed = Observed(*sets, 0.5)
     return denoiser, training.train(
         denoiser, objectives.method(method), observed, LogNormal(), schedule, **options
@@ -81,10 +82,13 @@ def memory(name: str, method: str, precision: str, batch: int, compiled: bool) -
     """Peak memory of two training steps in MB: the device's, or what a process of its own takes above its imports."""
     device = devices.accelerator().device
     if device.type == "cuda":
+        gc.collect()
+        torch.cuda.empty_cache()
+        before = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()
-        denoiser, loop = trainer(name, method, precision, batch, 2, compiled)
+        _, loop = trainer(name, method, precision, batch, 2, compiled)
         next(loop)
-        return round(torch.cuda.max_memory_allocated() / 2**20)
+        return round((torch.cuda.max_memory_allocated() - before) / 2**20)
     command = [sys.executable, __file__, "--memory", name, method, precision, str(batch)]
     return int(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
 
@@ -111,30 +115,34 @@ def evaluate(denoiser, name: str, precision: str, batch: int, device: torch.devi
     return time.perf_counter() - began
 
 
-def rows_of(name: str, precision: str, options: argparse.Namespace, device, rate: float):
-    """The rows of one network and precision: training by each method, then sampling."""
-    channels, size, _, on_gpu, on_cpu, steps = NETWORKS[name]
-    gpu = device.type == "cuda"
-    batch, steps = options.batch or (on_gpu if gpu else on_cpu), 10 if gpu else steps
-    compiled = gpu and name in ("paper", "celeba")
+def times(name, precision, batch, steps, compiled, repetitions, device) -> dict[str, list[float]]:
+    """Seconds of a step of each method, and of sampling a batch, taking turns; all is given back at the end."""
     running = {m: trainer(name, m, precision, batch, steps, compiled) for m in METHODS}
     for _, loop in running.values():
         next(loop)  # warm: memory is taken, kernels are built
     evaluate(running["dsm_obs"][0], name, precision, batch, device)
     seconds = {m: [] for m in (*METHODS, "sample")}
-    for _ in range(options.repetitions):
+    for _ in range(repetitions):
         for m, (_, loop) in running.items():
             began = time.perf_counter()
             next(loop)
             seconds[m].append((time.perf_counter() - began) / steps)
         taken = evaluate(running["dsm_obs"][0], name, precision, batch, device)
         seconds["sample"].append(taken * EVALUATIONS / 3)
-    denoiser = running["dsm_obs"][0]
+    return seconds
+
+
+def rows_of(name: str, precision: str, options: argparse.Namespace, device, rate: float):
+    """The rows of one network and precision: training by each method, then sampling."""
+    channels, size, _, on_gpu, on_cpu, steps = NETWORKS[name]
+    gpu = device.type == "cuda"
+    batch, steps = options.batch or (on_gpu if gpu else on_cpu), 10 if gpu else steps
+    compiled = gpu and name in ("paper", "celeba")
+    seconds = times(name, precision, batch, steps, compiled, options.repetitions, device)
     shape, trained = (channels, size), gflop_on_meta(name, True)
     ratio = gflop(meta(lambda: image_ratio(channels)), *shape, backward=True)
     work = {"dsm_obs": trained, "iw_dsm": trained + ratio / 3, "tiw_dsm": trained + ratio}
     work["sample"] = gflop_on_meta(name, False) * EVALUATIONS
-    del running, denoiser
     for m, values in seconds.items():
         time_of_step = statistics.median(values)
         over = [a / b for a, b in zip(values, seconds["dsm_obs"], strict=True)]
@@ -177,6 +185,8 @@ def main() -> None:
     device = devices.accelerator().device
     chip = torch.cuda.get_device_name() if device.type == "cuda" else cpu_name()
     machine = options.machine or f"{platform.machine()}-{os.cpu_count()}-cores"
+    if device.type == "cuda" and not options.machine:
+        machine = chip.replace(" ", "-")
     out = Path(__file__).parent / "results" / f"{machine}-speed.json"
     out.parent.mkdir(exist_ok=True)
     types = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -190,7 +200,9 @@ def main() -> None:
     for name in options.networks:
         for precision in options.precisions:
             found["rows"] += rows_of(name, precision, options, device, rates[precision])
-            out.write_text(json.dumps(found, indent=1) + "\n")  # after each: a short lease leaves a table too
+            out.write_text(
+                json.dumps(found, indent=1) + "\n"
+            )  # after each: a run cut short leaves a table too
             print(pd.DataFrame(found["rows"][-len(METHODS) - 1 :]).to_string(index=False), flush=True)
 
 

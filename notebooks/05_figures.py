@@ -205,7 +205,7 @@ kept = {label: path for label, path in kept.items() if path.exists()}
 if kept:
     display(record.figure(plots.samples_by_group(kept, group_names), "samples_by_group"))
 elif has_groups:
-    print("the records hold no samples by group: rm -r results/04_train; make reproduce")
+    print("the records hold no samples by group: python -m tiwlib.sweep --again workflow/ledger.yaml")
 
 # %% [markdown]
 # ## The parts of the objective
@@ -219,9 +219,7 @@ if has_groups and {"TIW-DSM", "W-only", "C-only"} <= set(parts.method):
     chosen = {name: measures[name] for name in ("total_variation", frechet)}
     display(record.figure(plots.differences(parts, "TIW-DSM", chosen), "ablation"))
 else:
-    print(
-        'not all parts are there: make reproduce METHODS="tiw_dsm w_only c_only dsm_obs_half" SEEDS="0 1 2"'
-    )
+    print("not all parts are there: make sweep CONFIG=workflow/ledger.yaml")
 
 # %% [markdown]
 # ## The size of the reference set
@@ -258,25 +256,28 @@ if has_groups and len({r["params"]["alpha"] for r in found}) > 1:
     figure = plots.trade_off(records.table(found), frechet, "total_variation", chosen)
     display(record.figure(figure, "alpha"))
 else:
-    print("no runs of several powers: make sweep CONFIG=workflow/alpha.yaml")
+    print("no runs of several powers: make sweep CONFIG=workflow/ledger.yaml")
 
 # %% [markdown]
 # ## The weights of the biased images
 #
 # How many images does the objective see? $w = r / (\pi r + 1 - \pi)$ of every biased image, at several noise
-# levels. The paper finds more than 75 % of them below 0.01 where the ratio is time-independent (IW-DSM, at
+# levels. The paper finds the ratio of more than 75 % of them below 0.01 where it is time-independent (IW-DSM, at
 # $\sigma = 0$): those images are as good as thrown away. Noise brings all weights nearer to one.
 
 # %% tags=["nbval-ignore-output"]
 spread = records.weights([r for r in plain if r["params"]["reference_fraction"] is None])
 if len(spread):
     display(record.figure(plots.weights(spread), "weights"))
-    low = spread[spread.log10_w < -2].groupby(["estimator", "sigma"]).share.sum()
-    for (estimator, sigma), share in low.items():
-        print(f"{estimator:17s} sigma {sigma:g}: {share:.1%} of the biased images have a weight below 0.01")
+    low = {estimator: records.vanishing(part) for estimator, part in spread.groupby("estimator")}
+    for estimator, by_sigma in low.items():
+        for sigma, share in by_sigma.items():
+            print(
+                f"{estimator:17s} sigma {sigma:g}: {share:.1%} of the biased images have a ratio below 0.01"
+            )
 else:
-    low = pd.Series(dtype=float)
-    print("the records hold no weights: rm -r results/04_train; make reproduce")
+    low = {}
+    print("the records hold no weights: python -m tiwlib.sweep --again workflow/ledger.yaml")
 
 # %% [markdown]
 # ## What it costs
@@ -291,16 +292,17 @@ if len(spent):
     device = plain[0]["provenance"]["device"]
     print(f"on {device}, {plain[0]['provenance']['machine']}")
 else:
-    print("the records hold no times of stages: rm -r results/04_train; make reproduce")
+    print("the records hold no times of stages: python -m tiwlib.sweep --again workflow/ledger.yaml")
 
 # %% [markdown]
 # ## The record
 
 # %%
 results = {"setting": setting, "runs": sorted(frame.run), "table": table, "differences": differences}
-if len(low):
-    results["weights_below_0.01"] = [
-        {"estimator": estimator, "sigma": sigma, "share": share} for (estimator, sigma), share in low.items()
-    ]
+if low:
+    results["ratio_below_0.01"] = {
+        estimator: {f"{sigma:g}": share for sigma, share in by_sigma.items()}
+        for estimator, by_sigma in low.items()
+    }
 record.finish(results)
 print(f"recorded: {run}")

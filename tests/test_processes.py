@@ -60,9 +60,10 @@ def test_two_processes_take_the_step_of_one_with_the_same_batch(params):
 
 
 def test_a_process_that_fails_is_shown(params):
-    params |= {"num_processes": 2, "batch_size": 15}
+    params |= {"num_processes": 2, "ratio_features": "nowhere.pth"}
     with pytest.raises(
-        RuntimeError, match="(?s)num_processes=2: a process failed.*batch_size=15: not a multiple of 2"
+        RuntimeError,
+        match="(?s)num_processes=2: a process failed.*ratio_features=.*nowhere.pth.: no such file",
     ):
         launch(params, Experiment(params).checkpoint)
 
@@ -77,6 +78,9 @@ def test_more_processes_than_gpus_are_refused(monkeypatch):
 
 
 def test_bad_parameters_are_refused_before_anything_is_fitted(params):
+    for change in ({"batch_size": 15}, {"n_samples": 1}):
+        with pytest.raises(ValueError, match="must be a multiple of, and at least, num_processes=2"):
+            Experiment(params | {"num_processes": 2} | change)
     for name, value in {"network": "huge", "n_samples": 0, "precision": "fp8", "method": "gan"}.items():
         with pytest.raises(ValueError, match=f"{name}={value!r}"):
             Experiment(params | {name: value})

@@ -148,7 +148,7 @@ def test_a_state_of_other_parameters_is_set_aside_too(tmp_path, capsys):
     (planned, _) = sweep.plan.load("sweep.yaml").runs
     planned.folder.mkdir(parents=True)
     (planned.folder / "params.json").write_text(json.dumps({**planned.params, "rate": 2.0}))
-    state = tmp_path / "checkpoints" / "tiny" / "r0.pt"
+    state = tmp_path / "checkpoints" / "tiny" / "r0"
     state.parent.mkdir(parents=True)
     state.write_text("state")
     sweep.set_aside(planned, dry_run=False)

@@ -38,7 +38,7 @@ def save(
     tensors = {name: value.detach().cpu() for name, value in _tensors(network, ema, optimiser).items()}
     known = {"config": digest(config), "processes": processes, "ema_step": ema.optimization_step}
     path = folder / f"step-{len(losses):09d}.safetensors"
-    partial = path.with_suffix(".partial")
+    partial = path.with_suffix(f".{os.getpid()}.partial")
     try:
         # clones: a saved tensor must not share memory with another
         tensors = {
@@ -74,8 +74,10 @@ def load(folder: Path, config: dict, network, ema: EMAModel, optimiser) -> tuple
     for path in reversed(states(folder)):
         try:
             with safe_open(path, framework="pt") as file:
-                known = {key: json.loads(value) for key, value in file.metadata().items()}
+                known = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
                 saved = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if known.keys() != {"config", "processes", "ema_step"}:
+                raise OSError("not a state of a training run")
         except (SafetensorError, OSError) as error:
             errors.append(f"{path.name}: {error}")
             continue
@@ -100,6 +102,7 @@ def _restore(saved: dict[str, Tensor], network, ema: EMAModel, optimiser) -> Non
     for i, p in enumerate(optimiser.param_groups[0]["params"]):
         prefix = f"optimiser.{i}."
         state = {n.removeprefix(prefix): v for n, v in saved.items() if n.startswith(prefix)}
-        optimiser.state[p] = {n: v if n == "step" else v.to(p.device) for n, v in state.items()}
+        fused = optimiser.param_groups[0].get("fused")  # then the count of steps lives on the device too
+        optimiser.state[p] = {n: v if n == "step" and not fused else v.to(p.device) for n, v in state.items()}
     for name, value in _tensors(network, ema, optimiser).items():
         value.copy_(saved[name])

@@ -5,18 +5,19 @@
 
 import argparse
 import json
-import os
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 from tqdm.auto import tqdm
 
+from tiwlib import bias, devices
 from tiwlib.datasets import ImageData, batch
 from tiwlib.runs import digest, sha256
 
@@ -192,15 +193,18 @@ def fit_once(data: ImageData, folder: Path, *, seed: int = 0, device="cpu") -> t
     """
     key = digest([data.sha256, seed, sha256(Path(__file__))])[:16]
     path = Path(folder) / f"classifier-{data.name.replace(' ', '-')}-{key}.safetensors"
-    if not path.exists():
-        classifier, accuracy = fit(data, seed=seed, device=device)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        about = {"network": network_for(data), "channels": data.images.shape[1]}
-        about |= {"n_groups": len(data.group_names), "accuracy": accuracy}
-        tensors = {name: value.cpu().contiguous() for name, value in classifier.state_dict().items()}
-        save_file(tensors, partial, {"about": json.dumps(about)})  # one entry: several have no fixed order
-        partial.replace(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):  # of several runs that ask at once, one fits
+        if not path.exists():
+            classifier, accuracy = fit(data, seed=seed, device=device)
+            about = {"network": network_for(data), "channels": data.images.shape[1]}
+            about |= {"n_groups": len(data.group_names), "accuracy": accuracy}
+            tensors = {name: value.cpu().contiguous() for name, value in classifier.state_dict().items()}
+            partial = path.with_suffix(".partial")
+            save_file(
+                tensors, partial, {"about": json.dumps(about)}
+            )  # one entry: several have no fixed order
+            partial.replace(path)
     return path, *load(path, device)
 
 
@@ -215,8 +219,6 @@ def load(path: Path, device="cpu") -> tuple[nn.Module, float]:
 
 def main(arguments: list[str] | None = None) -> float:
     """Fit the classifier of a setting's images, print its accuracy and time; returns the accuracy."""
-    from tiwlib import bias, devices
-
     parser = argparse.ArgumentParser("python -m tiwlib.classifier", description="How good is the classifier?")
     parser.add_argument("setting", help="a name from `python -m tiwlib.datasets list`")
     parser.add_argument("--root", default="data", help="where the data are (default: data)")

@@ -3,10 +3,11 @@
 import contextlib
 import signal
 import threading
+from datetime import timedelta
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import find_executable_batch_size
+from accelerate.utils import InitProcessGroupKwargs, find_executable_batch_size
 from accelerate.utils.memory import should_reduce_batch_size
 
 PRECISIONS = ("fp32", "bf16")
@@ -15,22 +16,23 @@ PRECISIONS = ("fp32", "bf16")
 def accelerator(device: str = "") -> Accelerator:
     """accelerate's view of this process: its device, its rank among others.
 
-    device: "" takes the accelerator that is there, else the CPU; "cpu" leaves an accelerator alone; "cuda" or
+    device: "" takes a CUDA device if there is one, else the CPU; "cpu" leaves an accelerator alone; "cuda" or
     "cuda:1" ask for one, and a ValueError says what there is if it is not. Under torchrun each process has its own.
     """
     kind, _, index = device.partition(":")
-    if kind not in ("", "cpu", "cuda", "mps") or (index and not index.isdigit()):
-        raise ValueError(f"device={device!r}: must be '', 'cpu', 'mps', 'cuda' or 'cuda:N'")
+    if kind not in ("", "cpu", "cuda") or (index and not index.isdigit()):
+        raise ValueError(f"device={device!r}: must be '', 'cpu', 'cuda' or 'cuda:N'")
     there = torch.cuda.device_count()
     if kind == "cuda" and int(index or 0) >= there:
         raise ValueError(
             f"device={device!r}: this machine has {there} CUDA devices; leave it empty for what is there"
         )
-    if kind == "mps" and not torch.backends.mps.is_available():
-        raise ValueError("device='mps': this machine has none; leave it empty for what is there")
     if index:
         torch.cuda.set_device(int(index))
-    return Accelerator(cpu=kind == "cpu")
+    patience = InitProcessGroupKwargs(
+        timeout=timedelta(hours=2)
+    )  # the others wait while one prepares the data
+    return Accelerator(cpu=kind == "cpu" or not there, kwargs_handlers=[patience])
 
 
 def autocast(device: torch.device, precision: str):

@@ -43,6 +43,13 @@ class Experiment:
             raise ValueError(f"network={p['network']!r}: must be one of {', '.join(NETWORKS)}")
         if p["n_samples"] < 1:
             raise ValueError(f"n_samples={p['n_samples']}: must be at least 1")
+        among = p["num_processes"]
+        refuse_missing_devices(among, p["device"])
+        if p["batch_size"] % among or p["n_samples"] < among:
+            raise ValueError(
+                f"batch_size={p['batch_size']}, n_samples={p['n_samples']}: must be a multiple of, and at least, "
+                f"num_processes={among}"
+            )
         self.method = objectives.method(p["method"])
         self.schedule = training.Schedule(
             steps=p["steps"],
@@ -55,7 +62,6 @@ class Experiment:
             micro_batch=p["micro_batch"],
             checkpoint_minutes=p["checkpoint_minutes"],
         )
-        refuse_missing_devices(p["num_processes"], p["device"])
         self.accelerator = accelerator or devices.accelerator(p["device"])
         self.device = self.accelerator.device
         self.made = bias.from_parameters(p, runs.PROJECT)

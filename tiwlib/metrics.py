@@ -113,7 +113,7 @@ def weights_of(
     """
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.randperm(len(images), generator=generator)[:most]
-    parts = [images[part] for part in chosen.split(256)]
+    parts = [images[part].cpu() for part in chosen.split(256)]  # noise is drawn there, alike everywhere
     rows = []
     for level in sigmas:
         found = []

@@ -76,3 +76,12 @@ def weights(found: list[dict]) -> pd.DataFrame:
     if not parts:
         return pd.DataFrame(columns=[*columns, "share"])
     return pd.concat(parts).groupby(columns, as_index=False).share.mean()
+
+
+def vanishing(spread: pd.DataFrame) -> dict[float, float]:
+    """Share of the biased images whose ratio is below 0.01, by noise level. spread: a weights.csv.
+
+    It bins log10 w of w = r / (pi r + 1 - pi); in half-and-half batches r = 0.01 is log10 w = -1.70, an edge.
+    """
+    low = spread[spread.log10_w < -1.75]
+    return {float(sigma): float(low.share[low.sigma == sigma].sum()) for sigma in spread.sigma.unique()}

@@ -28,7 +28,7 @@ def set_aside(run: Planned, dry_run: bool) -> None:
     states = runs.checkpoints() / run.notebook
     home = Path("build", "replaced", run.notebook, f"{run.name}-{time.time_ns()}")
     changed = ", ".join(run.stale())
-    for path in (run.folder, states / run.name, states / f"{run.name}.pt"):
+    for path in (run.folder, states / run.name):
         if path.exists() and not dry_run:
             home.mkdir(parents=True, exist_ok=True)
             shutil.move(path, home / ("state" if path.parent == states else "record"))
@@ -151,9 +151,10 @@ def run(path: str, jobs: int | None, profile: str | None, again: bool, dry_run: 
     try:
         unfinished = watch(process, todo)
     except KeyboardInterrupt:
-        stop(process)
         print("interrupted: the same command goes on with what is not done", flush=True)
         return 130
+    finally:
+        stop(process)  # nothing to do where it has ended
     sum_up(path, len(sweep.runs), unfinished)
     return process.returncode or (1 if unfinished else 0)
 

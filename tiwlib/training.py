@@ -91,13 +91,13 @@ def train(
     resumed run needs no random state and equals the uninterrupted one bit for bit on the CPU. checkpoint: a
     folder that states are written to and taken up from, their reports yielded again; one of another
     configuration is a ValueError. identity: what else tells this run from others, as the hashes of its images
-    and ratio. SIGTERM saves the state and raises devices.Stopped. A loss that is not finite raises
-    FloatingPointError, naming the step; a batch that does not fit into memory is a MemoryError that names what
-    fits. The last good state stays.
+    and ratio. accelerator: from devices.accelerator; None is this process on the CPU. SIGTERM saves the state and
+    raises devices.Stopped. A loss that is not finite raises FloatingPointError, naming the step; a batch that does
+    not fit into memory is a MemoryError that names what fits. The last good state stays.
 
     Under torchrun every process calls this alike: each takes its part of a batch, the first one alone writes.
     """
-    accelerator = accelerator or devices.accelerator()
+    accelerator = accelerator or devices.accelerator("cpu")
     device, alone = accelerator.device, accelerator.num_processes == 1
     per_process, rest = divmod(schedule.batch_size, accelerator.num_processes)
     if rest:
@@ -128,9 +128,8 @@ def train(
             )
     yield from reports(losses, schedule)
     network = accelerator.prepare(denoiser)
-    network.sigma_data = (
-        denoiser.sigma_data
-    )  # the objectives read it; a wrapper for several processes hides it
+    # the objectives read sigma_data, and a wrapper for several processes hides it
+    network.sigma_data = denoiser.sigma_data
     network.train()
 
     def loss_of(x0, sigma, noise, *labels) -> Tensor:
@@ -167,8 +166,11 @@ def train(
                 if accelerator.is_main_process:
                     checkpoints.save(checkpoint, config, losses, processes, *state)
                 saved_at = time.monotonic()
-            if asked and not ends:
-                raise devices.Stopped(f"told to end at step {done}; the state is in {checkpoint}")
+            if asked:
+                kept = (
+                    f"the state is in {checkpoint}" if checkpoint else "there is no checkpoint to keep it in"
+                )
+                raise devices.Stopped(f"told to end at step {done}; {kept}")
             report = reports(losses, schedule)[-1]
             bar.set_postfix(loss=f"{report.loss:.4f}")
             yield report
