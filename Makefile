@@ -1,5 +1,5 @@
 # make reproduce   everything, from nothing: environment, notebooks on one seed, figures and numbers under results/
-# make test        environment, then ruff, pytest, and nbval over the notebooks
+# make test        environment, then ruff, pytest, nbval over notebooks 01 to 05, 06 to 08 with little of everything
 # make siblings    the sibling methods on four problems, 3 seeds (notebook 08)
 # make notebooks   run the committed notebooks anew, in place (after a change of a .py)
 # make sweep       CONFIG=workflow/NAME.yaml: the runs of that file which are not done; docs/sweeps.md
@@ -52,6 +52,7 @@ test: .venv/ready
 	.venv/bin/ruff format --check .
 	OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 --dist loadfile
 	$(ENV) python tests/run_nbval.py
+	OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 -m slow tests/test_long_notebooks.py
 
 notebooks: .venv/ready
 	$(ENV) python notebooks/execute.py $(NOTEBOOKS)

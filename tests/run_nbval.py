@@ -14,6 +14,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 
+LONG = ("06", "07", "08")  # minutes each: tests/test_long_notebooks.py runs them through with little of all
+
+
 def tracked_results() -> list[str]:
     """The result files of the project; runs that a reader has added are not what the notebooks show."""
     listed = subprocess.run(
@@ -38,7 +41,9 @@ def nbval(notebooks: list[str], workers: int) -> int:
 
 
 if __name__ == "__main__":
-    chosen = sys.argv[1:] or sorted(str(path) for path in (ROOT / "notebooks").glob("[0-9]*.ipynb"))
+    everything = sorted(str(path) for path in (ROOT / "notebooks").glob("[0-9]*.ipynb"))
+    chosen = [name for name in everything if Path(name).name[:2] not in LONG]
+    chosen = everything if sys.argv[1:] == ["--all"] else sys.argv[1:] or chosen
     readers = [name for name in chosen if "05_figures" in name]
     writers = [name for name in chosen if name not in readers]
     codes = [nbval(part, min(2, len(part))) for part in (writers, readers) if part]

@@ -10,6 +10,7 @@ import pytest
 
 from tiwlib import runs
 
+pytestmark = pytest.mark.slow
 TINY = {
     "06_what_each_objective_learns": {"seeds": 2, "steps": 3, "drawn_images": 60, "alphas": [0.5, 1.0]},
     "07_ablations": {
