@@ -1,9 +1,10 @@
 """A companion to "Training Unbiased Diffusion Models From Biased Dataset" (TIW-DSM, ICLR 2024).
 
 The way of the data, which is also the order of imports (runs keeps records for all, and imports none):
-gaussians, noise -> networks -> datasets -> settings, splits, bias, manifest -> ratio -> objectives -> training
- -> sampling -> classifier, distances, metrics -> experiment -> plots -> records. Beside them intervals, checkpoints,
- devices, batches; and plan, gpus -> sweep, claims -> report.
+gaussians, noise, batches, devices -> networks, features -> datasets -> settings, splits, bias, manifest -> ratio
+-> objectives, released, cross_fitting -> checkpoints, training -> sampling -> classifier, distances, metrics
+-> experiment, plane, trial, siblings -> plots -> records. Beside them intervals, cost, step_cost; and plan, gpus
+-> sweep, claims -> report.
 """
 
 import warnings
