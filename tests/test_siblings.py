@@ -6,11 +6,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from diffusers import UNet2DModel
 from torch import nn
 
 from tiwlib import gaussians, objectives, siblings, training
+from tiwlib.bodies import MLP
 from tiwlib.gaussians import EXACT_RATIO, P_BIAS, SIGMA_DATA, minority_share
-from tiwlib.networks import MLP, UNet2DModel, image_denoiser, point_denoiser, seeded
+from tiwlib.networks import image_denoiser, point_denoiser, seeded
 from tiwlib.noise import LogNormal, sampling_grid
 from tiwlib.sampling import heun, sample, starting_noise
 from tiwlib.siblings import ddm, guidance, invdiff, ratio_guidance
@@ -74,7 +76,7 @@ def test_seeded_weights_are_drawn_in_the_order_of_the_layers():
 
 def test_the_mlp_is_the_residual_network_that_it_was_before_it_had_halves():
     network, x, c = seeded(MLP, 2, 2, 8, seed=0), torch.randn(4, 2), torch.randn(4)
-    from tiwlib.networks import embed
+    from tiwlib.bodies import embed
 
     level, h = embed(c, 8), network.first(x)
     for hidden, condition in zip(network.hidden, network.level, strict=True):

@@ -8,7 +8,8 @@ from diffusers.models.resnet import ResnetBlock2D
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from tiwlib.networks import RatioNet, embed
+from tiwlib.bodies import embed
+from tiwlib.networks import RatioNet
 
 
 class FrozenFeatures(nn.Module):

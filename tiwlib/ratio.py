@@ -213,7 +213,8 @@ def heldout_loss(network: RatioNet, x: Tensor, sigma: Tensor, label: Tensor) -> 
 def code() -> str:
     """Hash of the code that a fitted ratio depends on, to name a kept one by."""
     folder = Path(__file__).parent
-    return digest([sha256(folder / name) for name in ("ratio.py", "networks.py", "noise.py", "batches.py")])
+    names = ("ratio", "networks", "bodies", "noise", "batches")
+    return digest([sha256(folder / f"{name}.py") for name in names])
 
 
 def fit_once(path: Path, network: RatioNet, *data, **options) -> FittedRatio:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from tiwlib.networks import MLP, Denoiser, seeded
+from tiwlib.bodies import MLP
+from tiwlib.networks import Denoiser, seeded
 from tiwlib.objectives import dsm
 from tiwlib.siblings.interface import Budget, Log, Requires, Sibling
 from tiwlib.siblings.models import Labelled, law, schedule, size, train

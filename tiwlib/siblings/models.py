@@ -143,7 +143,9 @@ def trained_once(problem: Problem, name: str, budget: Budget, seed: int) -> tupl
         return Log(steps, seconds + took, losses)
 
     sizes = [list(p.shape) for p in network.parameters()]
-    key = {"method": name, **problem.key, "budget": asdict(budget), "seed": seed, "sizes": sizes}
+    parts = ["steps", "batch_size", "lr"] + (["ratio_steps", "ratio_lr"] if method.ratio else [])
+    plan = {part: getattr(budget, part) for part in parts}  # not what is trained on top of it
+    key = {"method": name, **problem.key, "budget": plan, "seed": seed, "sizes": sizes}
     return network, once(name, key, network, fit)
 
 

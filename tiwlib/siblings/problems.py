@@ -14,11 +14,12 @@ from torch import Tensor, nn
 
 from tiwlib import bias, datasets, runs
 from tiwlib.bias import Biased
+from tiwlib.bodies import Encoder
 from tiwlib.datasets import ImageData, batch
 from tiwlib.datasets.store import checksum
 from tiwlib.distances import balanced
 from tiwlib.gaussians import MODES, SIGMA_DATA, GaussianMixture
-from tiwlib.networks import Encoder, RatioNet, image_denoiser, point_denoiser, point_ratio
+from tiwlib.networks import RatioNet, image_denoiser, point_denoiser, point_ratio
 from tiwlib.settings import Setting
 from tiwlib.siblings.classifiers import DigitsJudge, Labeller, PlaneJudge
 
