@@ -41,7 +41,7 @@ def run(problem, name, **options):
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        ("adp", {"gamma": 200.0}),
+        ("adp", {"hidden": 64, "temperature": 4.0, "gamma": 100.0}),
         ("invdiff", {}),
         ("invdiff_oracle", {}),
         ("ddm_balanced", {}),
@@ -89,7 +89,7 @@ def test_two_attributes_are_balanced_at_once(problem):
     others = (siblings.Attribute(Half(1), (0.5, 0.5)),)
     found = {}
     for name, options in {"one": {}, "both": {"others": others}}.items():
-        method = siblings.method("adp", gamma=200.0, **options)
+        method = siblings.method("adp", hidden=64, temperature=4.0, gamma=100.0, **options)
         base = siblings.base_of(method, four, BUDGET, SEED)
         method.fit(four, base, BUDGET, SEED)
         found[name] = (draw(four, method.denoiser(), 2000, SEED, 20) > 0).double().mean(0)
