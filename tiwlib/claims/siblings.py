@@ -55,6 +55,22 @@ def halved(method: str, problem: str) -> Claim:
     )
 
 
+def no_worse(method: str, problem: str) -> Claim:
+    def measure() -> Measured:
+        return difference(*(of_method(problem, name, "frechet") for name in (method, "dsm_bias")))
+
+    return Claim(
+        f"siblings-{method.replace('_', '-')}-{problem}-frechet",
+        f"{LABELS[method]} is no farther from held-out balanced data than its base model",
+        BARS,
+        problem,
+        "Frechet distance (judge's features) minus the base model's",
+        measure,
+        below(0),
+        PROBLEMS[problem],
+    )
+
+
 def same_share(id: str, statement: str, method: str, rival: str, problem: str, source: str = "ours") -> Claim:
     def measure() -> Measured:
         return difference(*(of_method(problem, name, "minority_share") for name in (method, rival)))
@@ -74,6 +90,7 @@ def same_share(id: str, statement: str, method: str, rival: str, problem: str, s
 CLAIMS = [
     *(fair("adp", problem) for problem in ("gmm", "low-high")),
     *(halved("adp", problem) for problem in PROBLEMS),
+    *(no_worse("adp", problem) for problem in PROBLEMS),
     *(fair("invdiff_oracle", problem) for problem in PROBLEMS),
     *(fair("invdiff", problem) for problem in ("gmm", "0v1")),
     halved("invdiff", "low-high"),
