@@ -110,7 +110,7 @@ SHOWS = {
 
 def notebooks() -> str:
     """What each notebook shows, and how long its recorded default run took."""
-    lines = [row("notebook", "shows", "took, one CPU thread"), row("---", "---", "---")]
+    lines = [row("notebook", "shows", "took, one thread of a busy machine"), row("---", "---", "---")]
     for name, shows in SHOWS.items():
         run = {"04_train": "digits-lt-tiw_dsm-seed0", "08_siblings": "gmm"}.get(name, "default")
         seconds = record("provenance", name, run)["wall_seconds"]
