@@ -94,7 +94,7 @@ def test_a_run_with_other_parameters_is_not_the_run_that_was_planned(digits):
 
 def test_runs_that_differ_in_more_than_the_seed_are_not_averaged(digits):
     with pytest.raises(ValueError, match="differ in method"):
-        evidence.records("ledger", "04_train", reference_fraction=None)
+        evidence.records("ledger", "04_train", reference_fraction=None, alpha=1.0)
 
 
 def test_what_a_record_does_not_hold_is_named(digits):

@@ -66,7 +66,7 @@ def records(sweep: str, notebook: str, **where) -> list[dict]:
     if not found:
         asked = ", ".join(f"{name} {value}" for name, value in where.items())
         raise Missing(f"no finished run of {notebook}" + (f" with {asked}" if asked else ""))
-    for name in found[0]["params"].keys() - {"seed", "run"}:
+    for name in sorted(found[0]["params"].keys() - {"seed", "run"}):
         if any(r["params"].get(name) != found[0]["params"][name] for r in found):
             raise ValueError(f"the runs of {notebook} with {where} differ in {name}: say which are meant")
     return found
