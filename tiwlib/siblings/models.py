@@ -26,7 +26,8 @@ from tiwlib.siblings.problems import Problem
 def code() -> str:
     """Hash of the code that a model trained from nothing depends on."""
     folder = Path(__file__).parents[1]
-    names = ("networks", "noise", "objectives", "ratio", "training", "siblings/models", "siblings/problems")
+    names = ("networks", "noise", "objectives", "ratio", "training")
+    names += ("siblings/interface", "siblings/models", "siblings/problems")
     return runs.digest([runs.sha256(folder / f"{name}.py") for name in names])
 
 
@@ -134,7 +135,8 @@ def trained_once(problem: Problem, name: str, budget: Budget, seed: int) -> tupl
         return Log(steps, seconds + took, losses)
 
     sizes = [list(p.shape) for p in network.parameters()]
-    key = {"method": name, **problem.key, "budget": asdict(budget), "seed": seed, "sizes": sizes}
+    spent = {n: value for n, value in asdict(budget).items() if not n.startswith(("tune", "sampling"))}
+    key = {"method": name, **problem.key, "budget": spent, "seed": seed, "sizes": sizes}
     return network, once(name, key, network, fit)
 
 
