@@ -123,7 +123,8 @@ print("shares of the biased set:", ", ".join(f"{group} {share:.3f}" for group, s
 # $\frac1G \sum_g L_g + \lambda {\rm Var}_g(L_g)$. With true groups it needs labels (the oracle). Inferred, it takes
 # the share $q$ of samples with the largest denoising error at large noise for a group: needs nothing, but *guesses*
 # $q$, and finds what is hard, which need not be the attribute that you care about. Cost: a second network at each
-# step.
+# step. Where the base model knows the few of a group by heart, that group has the *smaller* loss, and $\lambda$ takes
+# weight from it.
 #
 # **ddm-released** (arXiv 2503.12536). $(1-w)\,{\rm DSM} + w\,{\rm CE}$ of an indicator that reads the predicted
 # noise, trained jointly. Needs labels. Nothing in it changes the shares of the data.

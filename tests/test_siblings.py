@@ -431,6 +431,8 @@ def test_a_model_is_trained_once_for_a_problem_and_a_seed(problem, monkeypatch, 
     again, log_again = trained_once(problem, "dsm_bias", SMALL, 0)
     assert log_again.seconds == log.seconds and log_again.steps == log.steps
     assert all(torch.equal(a, b) for a, b in zip(network.parameters(), again.parameters(), strict=True))
+    other = dataclasses.replace(SMALL, tune_steps=99)  # nothing of a model trained from nothing
+    assert trained_once(problem, "dsm_bias", other, 0)[1].seconds == log.seconds
     for change in ({"seed": 1}, {"name": "dsm_obs"}, {"budget": dataclasses.replace(SMALL, steps=31)}):
         arguments = {"problem": problem, "name": "dsm_bias", "budget": SMALL, "seed": 0, **change}
         with pytest.raises(BaseException, match="trained again"):

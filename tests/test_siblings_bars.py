@@ -75,7 +75,7 @@ def test_a_wanted_share_of_the_inferred_group_decides(problem):
 
 @pytest.mark.slow
 def test_two_attributes_are_balanced_at_once(problem):
-    """Four modes, the halves of either axis with shares 0.85 and 0.8: guiding one leaves the other as it was."""
+    """Four modes, the halves of either axis with shares 0.85 and 0.8. Guiding one axis alone moves the other too."""
     shares = np.outer([0.85, 0.15], [0.8, 0.2]).flatten()
     modes = tuple((x, y) for x in (-2.0, 2.0) for y in (-2.0, 2.0))
     x0 = GaussianMixture(tuple(shares), modes).sample(4000, torch.Generator().manual_seed(0))
@@ -91,14 +91,14 @@ def test_two_attributes_are_balanced_at_once(problem):
 
     four = dataclasses.replace(problem, biased=x0, classifier=Half(0), key={"problem": "four modes"})
     others = (siblings.Attribute(Half(1), (0.5, 0.5)),)
-    found = {}
-    for name, options in {"one": {}, "both": {"others": others}}.items():
-        method = siblings.method("adp", hidden=64, temperature=4.0, gamma=100.0, **options)
-        base = siblings.base_of(method, four, BUDGET, SEED)
-        method.fit(four, base, BUDGET, SEED)
-        found[name] = (draw(four, method.denoiser(), 2000, SEED, 20) > 0).double().mean(0)
-    assert (found["both"] - 0.5).abs().max() < 0.1
-    assert abs(found["one"][0] - 0.5) < 0.1 and found["one"][1] < 0.35
+    method = siblings.method("adp", hidden=64, temperature=4.0, gamma=100.0, others=others)
+    base = siblings.base_of(method, four, BUDGET, SEED)
+    method.fit(four, base, BUDGET, SEED)
+    unguided, guided = (
+        (draw(four, denoiser, 2000, SEED, 20) > 0).double().mean(0) for denoiser in (base, method.denoiser())
+    )
+    assert unguided.max() < 0.3
+    assert (guided - 0.5).abs().max() < 0.1
 
 
 @pytest.mark.slow

@@ -26,16 +26,8 @@ from tiwlib.siblings.problems import Problem
 def code() -> str:
     """Hash of the code that a model trained from nothing depends on."""
     folder = Path(__file__).parents[1]
-    names = (
-        "networks",
-        "noise",
-        "objectives",
-        "ratio",
-        "training",
-        "batches",
-        "siblings/models",
-        "siblings/problems",
-    )
+    names = ["networks", "bodies", "noise", "objectives", "ratio", "training", "batches"]
+    names += ["siblings/interface", "siblings/models", "siblings/problems"]
     return runs.digest([runs.sha256(folder / f"{name}.py") for name in names])
 
 
