@@ -20,14 +20,8 @@ from tiwlib.siblings.comparison import combinations
 from tiwlib.siblings.evaluation import frechet, pairwise_bias
 from tiwlib.siblings.models import Labelled, trained_once
 
+pytestmark = pytest.mark.usefixtures("own_checkpoints")
 SMALL = siblings.Budget(steps=30, tune_steps=10, batch_size=32, ratio_steps=10, sampling_steps=8)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def own_checkpoints(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TIWLIB_CHECKPOINTS", str(tmp_path_factory.mktemp("checkpoints")))
-        yield
 
 
 @pytest.fixture(scope="module")

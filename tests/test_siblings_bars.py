@@ -14,15 +14,9 @@ from tiwlib.siblings import models
 from tiwlib.siblings.evaluation import draw, relative_cost
 from tiwlib.siblings.ratio_guidance import Guided
 
+pytestmark = pytest.mark.usefixtures("own_checkpoints")
 BUDGET = siblings.Budget(steps=1000)
 SEED = 101
-
-
-@pytest.fixture(scope="module", autouse=True)
-def own_checkpoints(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TIWLIB_CHECKPOINTS", str(tmp_path_factory.mktemp("checkpoints")))
-        yield
 
 
 @pytest.fixture(scope="module")
