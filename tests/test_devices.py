@@ -12,14 +12,15 @@ NOT_ENOUGH = (
 
 
 class Small:
-    """A ratio whose memory holds a number of samples."""
+    """A ratio whose memory holds a number of samples, another one after the first step."""
 
-    def __init__(self, holds):
-        self.holds = holds
+    def __init__(self, holds, later=None):
+        self.holds, self.later = holds, later or holds
 
     def log_ratio(self, x, sigma):
         if len(x) > self.holds:
             raise RuntimeError(NOT_ENOUGH)
+        self.holds = self.later
         return x.sum(1) * 0
 
 
@@ -37,6 +38,12 @@ def test_out_of_memory_says_what_fits_and_that_works():
     assert len(trained(Small(10), training.Schedule(steps=4, batch_size=32, micro_batch=fits))) == 1
     with pytest.raises(MemoryError, match="not even one sample fits"):
         trained(Small(0), training.Schedule(steps=4, batch_size=4))
+
+
+def test_what_fits_is_told_with_the_optimiser_s_moments_in_memory():
+    """Adam's moments are there from the second step on: 16 samples would pass the first step alone."""
+    with pytest.raises(MemoryError, match="32 samples at once do not fit .* 10 do"):
+        trained(Small(20, later=10), SCHEDULE)
 
 
 def test_other_errors_pass_as_they_are():

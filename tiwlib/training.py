@@ -148,9 +148,7 @@ def train(
             drawn = draw(observed, per_process, law, device, schedule.flip)
             for group in optimiser.param_groups:
                 group["lr"] = schedule.lr * min(1, (step + 1) / max(1, schedule.warmup))
-            optimiser.zero_grad()
-            pending.append(gradient(accelerator, network, loss_of, drawn, schedule.micro_batch))
-            optimiser.step()
+            pending.append(learn(accelerator, network, optimiser, loss_of, drawn, schedule.micro_batch))
             ema.step(denoiser.parameters())
             done = step + 1
             ends, asked = done == schedule.steps, stop.asked and alone
@@ -186,10 +184,15 @@ def reports(losses: Tensor, schedule: Schedule) -> list[Progress]:
     return [Progress(end, losses[start:end]) for start, end in zip(at[:-1], at[1:], strict=True)]
 
 
-def gradient(
-    accelerator: Accelerator, network, loss_of: Callable, drawn: tuple[Tensor, ...], micro_batch: int
+def learn(
+    accelerator: Accelerator,
+    network,
+    optimiser,
+    loss_of: Callable,
+    drawn: tuple[Tensor, ...],
+    micro_batch: int,
 ) -> Tensor:
-    """Leave the gradient of the batch's mean loss in the parameters; returns that loss, still on the device.
+    """One step of the optimiser along the gradient of the batch's mean loss; returns that loss, on the device.
 
     loss_of: from the parts of `drawn`, (n, ...) each, to losses (n,). micro_batch: samples at a time, 0 for all;
     processes exchange gradients once, at the last part. A batch that does not fit is a MemoryError.
@@ -203,14 +206,20 @@ def gradient(
         return loss.detach()
 
     def trial(samples: int) -> None:
-        with accelerator.no_sync(network):
-            backward(tuple(tensor[:samples] for tensor in drawn))
+        for _ in range(2):  # the second step finds the optimiser's moments in memory, as all later ones do
+            optimiser.zero_grad()
+            with accelerator.no_sync(network):
+                backward(tuple(tensor[:samples] for tensor in drawn))
+            optimiser.step()
 
     parts = list(zip(*(tensor.split(size) for tensor in drawn), strict=True))
     with devices.naming_what_fits(trial, size, accelerator.device):
+        optimiser.zero_grad()
         with nullcontext() if len(parts) == 1 else accelerator.no_sync(network):
             total = sum((backward(part) for part in parts[:-1]), torch.zeros((), device=drawn[0].device))
-        return total + backward(parts[-1])
+        total = total + backward(parts[-1])
+        optimiser.step()
+    return total
 
 
 def refuse_divergence(losses: Tensor, denoiser, checkpoint: Path | None) -> None:
