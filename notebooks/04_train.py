@@ -34,7 +34,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import display
 
-from tiwlib import classifier, cost, distances, intervals, metrics, plots, runs
+from tiwlib import classifier, cost, devices, distances, intervals, metrics, plots, runs
 from tiwlib.experiment import Experiment, launch
 from tiwlib.networks import parameters_of, save_pretrained
 
@@ -79,7 +79,7 @@ inception_weights = ""  # path of weights-inception-2015-12-05-6726825d.pth; emp
 # %%
 params = runs.parameters("04_train", globals())
 experiment = Experiment(params)
-data, split, chosen = experiment.data, experiment.split, experiment.method
+data, split, chosen, on = experiment.data, experiment.split, experiment.method, experiment.device
 run = experiment.name
 record = runs.start("04_train", run, params)
 has_groups = data.groups is not None
@@ -99,14 +99,14 @@ print(
 # biased images, at several noise levels, goes into `weights.csv` of the record.
 
 # %%
-with cost.stage(record.stages, "ratio, kept" if experiment.ratio_is_kept else "ratio"):
+with cost.stage(record.stages, "ratio, kept" if experiment.ratio_is_kept else "ratio", on):
     fitted = experiment.fit_ratio()
 if fitted:
     figure = plots.fit_history({chosen.ratio: fitted.history}, {chosen.ratio: fitted.step})
     display(record.figure(figure, "ratio_fit"))
     pi = experiment.observed.reference_fraction
     levels = {"sigmas": (0.0,)} if chosen.ratio == "time_independent" else {}
-    weights = metrics.weights_of(fitted, experiment.biased, pi, **levels, device=experiment.device)
+    weights = metrics.weights_of(fitted, experiment.biased, pi, **levels, device=on)
     weights.to_csv(record.folder / "weights.csv", index=False)
 
 # %% [markdown]
@@ -117,7 +117,7 @@ if fitted:
 
 # %%
 denoiser = experiment.denoiser()
-with cost.stage(record.stages, "training"):
+with cost.stage(record.stages, "training", on):
     if num_processes > 1:
         launch(params, experiment.checkpoint)
     reports = list(experiment.train(denoiser, fitted))
@@ -131,7 +131,7 @@ display(record.figure(figure, "training_loss"))
 # them again.
 
 # %%
-with cost.stage(record.stages, "sampling"):
+with cost.stage(record.stages, "sampling", on):
     samples = experiment.sample(denoiser)
 assert (
     samples.shape == (n_samples, *data.images.shape[1:]) and len(np.unique(samples, axis=0)) > n_samples / 2
@@ -141,7 +141,7 @@ seen = (
     if experiment.observed.reference_fraction == 1
     else np.concatenate([split.biased, split.reference])
 )
-nearest_distance, nearest = distances.nearest(samples, data.images[seen], device=experiment.device)
+nearest_distance, nearest = distances.nearest(samples, data.images[seen], device=on)
 rows = [samples[:12], data.images[seen[nearest[:12]]]]
 figure = plots.image_grid(np.concatenate(rows), 12, ["sample", "nearest"])
 display(record.figure(figure, "nearest"))
@@ -160,7 +160,6 @@ display(record.figure(figure, "samples"))
 # tell it apart.
 
 # %% tags=["nbval-ignore-output"]
-device = experiment.device
 measured = {
     "method": chosen.label,
     "setting": split.setting,
@@ -178,8 +177,8 @@ measured_with = {
     "training_images": {"count": len(seen), "sha256": distances.set_hash(data, seen)},
 }
 if has_groups:
-    with cost.stage(record.stages, "classifier"):
-        path, group_of, accuracy = classifier.fit_once(data, runs.checkpoints(), device=device)
+    with cost.stage(record.stages, "classifier", on):
+        path, group_of, accuracy = classifier.fit_once(data, runs.checkpoints(), device=on)
     found = classifier.predict(group_of, samples)
     sets = split.counts(data.groups, len(data.group_names))
     target = sets["reference"] / sets["reference"].sum()
@@ -206,14 +205,12 @@ if extractor != "none":
         "biased set": (data.images, split.biased),
         "real": (data.images, real),
     }
-    device = distances.with_float64(device)
+    exact = distances.with_float64(on)
     network = (
-        distances.inception(inception, device)
-        if inception
-        else distances.classifier_features(group_of, device)
+        distances.inception(inception, exact) if inception else distances.classifier_features(group_of, exact)
     )
-    with cost.stage(record.stages, "measures"):
-        features = {name: distances.features(network, *part, device) for name, part in compared.items()}
+    with cost.stage(record.stages, "measures", exact):
+        features = {name: distances.features(network, *part, exact) for name, part in compared.items()}
         truth = features.pop("real")
         table = {name: distances.between(extractor, part, truth, seed) for name, part in features.items()}
     display(pd.DataFrame(table).T.round(3))
@@ -264,6 +261,6 @@ record.hashes["denoiser"] = runs.sha256(folder / "diffusion_pytorch_model.safete
 np.save(record.folder / "samples.npy", samples)
 history = pd.DataFrame({"step": [r.step for r in reports], "loss": [r.loss for r in reports]})
 history.to_csv(record.folder / "training.csv", index=False)
-record.finish(measured, device=str(experiment.device))
+record.finish(measured, device=devices.named(on))
 experiment.forget()  # a repetition trains again
 print(f"recorded: {run}")

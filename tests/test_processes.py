@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from safetensors.torch import load_file
 
 from tiwlib import checkpoints, objectives
@@ -53,10 +54,22 @@ def test_two_processes_take_the_step_of_one_with_the_same_batch(params):
     (both.checkpoint / "samples-7-3.npy").unlink()
     difference = np.abs(drawn.astype(int) - both.sample(taken).astype(int))
     assert drawn.shape == (7, 1, 8, 8) and difference.max() <= 1  # a batch of 3 and 4, or of 7: rounding
-    assert sorted(p.name for p in both.checkpoint.iterdir()) == ["log.txt", "parameters.json", state.name]
+    kept = {".lock", "log.txt", "parameters.json", state.name}
+    assert {p.name for p in both.checkpoint.iterdir()} == kept
     assert json.loads((both.checkpoint / "parameters.json").read_text()) == params
     both.forget()
     assert not both.checkpoint.exists()
+
+
+def test_two_commands_do_not_train_one_run(params):
+    experiment = Experiment(params)
+    experiment.checkpoint.mkdir(parents=True)
+    with (
+        FileLock(experiment.checkpoint / ".lock"),
+        pytest.raises(RuntimeError, match="run='digits-lt-tiw_dsm-pi0.5-seed0': another process is at work"),
+    ):
+        next(experiment.train(experiment.denoiser(), None))
+    assert [r.step for r in experiment.train(experiment.denoiser(), experiment.fit_ratio())] == [1]
 
 
 def test_a_process_that_fails_is_shown(params):

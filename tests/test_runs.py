@@ -6,6 +6,7 @@ import re
 
 import matplotlib.pyplot as plt
 import pytest
+from filelock import FileLock
 
 from tiwlib import runs
 
@@ -50,6 +51,20 @@ def test_a_finished_run_with_other_parameters_is_not_replaced():
     with pytest.raises(ValueError, match=r"run='a'.*other values of seed, steps.*-p run NAME"):
         runs.start("04_train", "a", {"seed": 1, "steps": 6})
     assert runs.finished("04_train")[0]["metrics"] == {"x": 1.0}
+
+
+def test_two_commands_do_not_make_one_run(results):
+    """A second open file stands for the second command: the kernel keeps the two apart as if in two processes."""
+    runs.start("04_train", "one", {"seed": 0}).finish({"x": 1})
+    with FileLock(results / "04_train" / "one" / ".lock"):
+        with pytest.raises(
+            RuntimeError, match=r"run='one': another process is at work in .*one; wait for it"
+        ):
+            runs.start("04_train", "one", {"seed": 0})
+        assert (results / "04_train" / "one" / "metrics.json").exists()
+        runs.start("04_train", "two", {"seed": 0})
+    runs.start("04_train", "one", {"seed": 0})
+    runs.start("04_train", "one", {"seed": 0}).finish({"x": 2})  # a cell that is run again
 
 
 def test_a_run_that_named_itself_is_the_run_of_that_name():

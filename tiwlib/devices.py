@@ -35,6 +35,11 @@ def accelerator(device: str = "") -> Accelerator:
     return Accelerator(cpu=kind == "cpu" or not there, kwargs_handlers=[patience])
 
 
+def named(device: torch.device) -> str:
+    """The device for a record: "cpu", or "cuda:0, " and what the GPU is called."""
+    return f"{device}, {torch.cuda.get_device_name(device)}" if device.type == "cuda" else str(device)
+
+
 def autocast(device: torch.device, precision: str):
     """Run matrix products and convolutions in bfloat16 ("bf16") or leave all in float32 ("fp32").
 

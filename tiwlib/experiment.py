@@ -11,6 +11,7 @@ import ast
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -134,13 +135,17 @@ class Experiment:
         return denoiser
 
     def train(self, denoiser: Denoiser, fitted: ratio.FittedRatio | None):
-        """Train in place by training.train, whose reports this yields; takes up a state that is there."""
-        p = self.params
+        """Train in place by training.train, whose reports this yields; takes up a state that is there.
+
+        Where another command trains this run, a RuntimeError.
+        """
+        p, first = self.params, self.accelerator.is_main_process
         identity = {**self.hashes, "network": p["network"], "width": p["width"], "dropout": p["dropout"]}
-        return training.train(
-            denoiser, self.method, self.observed, self.law, self.schedule, ratio=fitted, alpha=p["alpha"],
-            seed=p["seed"], checkpoint=self.checkpoint, identity=identity, accelerator=self.accelerator,
-        )  # fmt: skip
+        with runs.alone(self.checkpoint, self.name) if first else nullcontext():
+            yield from training.train(
+                denoiser, self.method, self.observed, self.law, self.schedule, ratio=fitted, alpha=p["alpha"],
+                seed=p["seed"], checkpoint=self.checkpoint, identity=identity, accelerator=self.accelerator,
+            )  # fmt: skip
 
     def sample(self, denoiser: Denoiser) -> np.ndarray:
         """n_samples images, uint8 (N, C, H, W): drawn before by several processes, or now."""

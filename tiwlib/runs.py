@@ -19,6 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import papermill
+from filelock import AcquireReturnProxy, FileLock, Timeout
 from IPython.display import Image as DisplayedImage
 from PIL import Image
 
@@ -114,11 +115,27 @@ def git_state() -> dict:
     return {"commit": git("rev-parse", "HEAD"), "dirty": None if changed is None else bool(changed)}
 
 
+def alone(folder: Path, run: str) -> AcquireReturnProxy:
+    """Hold folder/.lock, as a context or until this process ends, so that no other process makes the same run.
+
+    Where another holds it, a RuntimeError. The same process may hold it again.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock", is_singleton=True, thread_local=False)
+    try:
+        return lock.acquire(blocking=False)
+    except Timeout:
+        raise RuntimeError(
+            f"run={run!r}: another process is at work in {folder}; wait for it, or give this run another name"
+        ) from None
+
+
 class Run:
-    """One run being recorded. Make it with `start`."""
+    """One run being recorded, by one process at a time. Make it with `start`."""
 
     def __init__(self, folder: Path, params: dict):
         self.folder, self.params = folder, params
+        self._lock = alone(folder, folder.name).lock
         self.hashes: dict[str, str] = {}
         self.stages: dict[str, dict] = {}  # what parts of the run cost, see cost.stage
         self._git = git_state()  # now: the code may change while the run goes on
@@ -154,6 +171,7 @@ class Run:
         }
         write_json(self.folder / "provenance.json", provenance)
         write_json(self.folder / "metrics.json", metrics)
+        self._lock.release(force=True)
         return self.folder
 
 
@@ -172,12 +190,12 @@ def differences(params: dict, others: dict) -> list[str]:
 def start(notebook: str, run: str, params: dict) -> Run:
     """Begin the record results/<notebook>/<run>/: drops an earlier result of that name, writes params.json.
 
-    A finished run of that name with other parameters is not replaced: that is a ValueError. A folder that
-    cannot be written is an OSError that names it.
+    A finished run of that name with other parameters is not replaced: that is a ValueError. A run that another
+    process is making is a RuntimeError. A folder that cannot be written is an OSError that names it.
     """
     folder = results_root() / notebook / checked_name(run)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        begun = Run(folder, params)
         if (folder / "metrics.json").exists():
             before = json.loads((folder / "params.json").read_text())
             if differing := differences(params, before):
@@ -191,7 +209,7 @@ def start(notebook: str, run: str, params: dict) -> Run:
         write_json(folder / "params.json", params)
     except OSError as error:
         raise OSError(f"the results folder {folder} cannot be written: {error.strerror or error}") from error
-    return Run(folder, params)
+    return begun
 
 
 def finished(notebook: str) -> list[dict]:
