@@ -111,15 +111,16 @@ record.figure(figure, "scores_and_ratio")
 # it never moves the minimiser: *W-only* ends where plain DSM ends, *C-only* where the full objective ends.
 
 # %%
-sample = partial(sampling.sample, shape=(2,), sigma_data=gaussians.SIGMA_DATA, batch_size=20_000)
+n = 20_000
+sample = partial(sampling.sample, shape=(2,), sigma_data=gaussians.SIGMA_DATA, batch_size=n)
 closed_form = {}
 for name, method in objectives.METHODS.items():
     pi = method.fraction(reference_fraction)
     denoiser = objectives.minimiser(method, EXACT_RATIO, pi)
-    x = sample(denoiser, 20_000, steps=40, dtype=torch.float64)
+    x = sample(denoiser, n, steps=40, dtype=torch.float64)
     closed_form[name] = gaussians.minority_share(x)
     print(f"{method.label:9s} minority share {closed_form[name]:.3f}")
-print(f"Monte-Carlo error of each: {1.96 * (0.25 / 20_000) ** 0.5:.3f} (95 %)")
+print(f"Monte-Carlo error of each: {1.96 * (0.25 / n) ** 0.5:.3f} (95 %)")
 
 observed_share = reference_fraction * P_DATA.weights[1] + (1 - reference_fraction) * P_BIAS.weights[1]
 for name in ("dsm_obs", "w_only"):
@@ -193,6 +194,7 @@ record.figure(figure, "samples")
 record.finish(
     {
         "closed_form": {objectives.METHODS[name].label: share for name, share in closed_form.items()},
+        "closed_form_samples": n,
         "trained": summary,
         "shares": rows,
         "learned_ratio": {"mean": mean, "low": low, "high": high, "shares": learned_shares},

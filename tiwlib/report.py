@@ -44,12 +44,12 @@ def ratio() -> str:
     )
 
 
-def digits() -> str:
-    """All methods on the long-tailed digits."""
-    table = record("metrics", "05_figures")["table"]
+def compared(run: str) -> str:
+    """All methods on one setting, as a run of notebook 05 has put them side by side."""
+    table = record("metrics", "05_figures", run)["table"]
     names = {
         "total_variation": "total variation of shares ↓",
-        "classifier_frechet": "Frechet distance ↓ (digits classifier)",
+        "classifier_frechet": "Frechet distance ↓ (our classifier)",
         "recall": "recall ↑",
         "nearest_training_image": "distance to nearest training image",
     }
@@ -57,6 +57,21 @@ def digits() -> str:
     for label in in_order(table):
         lines.append(row(label, table[label]["seeds"], *(as_text(table[label][name]) for name in names)))
     return "\n".join(lines)
+
+
+def digits() -> str:
+    """All methods on the long-tailed digits."""
+    return compared("default")
+
+
+def mnist() -> str:
+    """The four methods on MNIST, after as many images each."""
+    names = record("metrics", "05_figures", "mnist-lt-5")["runs"]
+    params = [record("params", "04_train", name) for name in names]
+    (seen,) = {p["steps"] * p["batch_size"] for p in params}  # equal budgets
+    made = [record("provenance", "04_train", name) for name in names]
+    machines = " and ".join(sorted({f"{p['device']} of {p['machine']}" for p in made}))
+    return f"{compared('mnist-lt-5')}\n\nEach run has seen {seen:,} images, on {machines}."
 
 
 def claims() -> str:

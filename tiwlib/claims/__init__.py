@@ -4,9 +4,16 @@ A claim is an entry of a list: a statement, where it is from, how it is measured
 and the rule by which the interval decides. Nothing is typed by hand but the statements and the rules.
 """
 
-from tiwlib.claims import ablations, digits, paper_scale, plane, siblings
+from tiwlib.claims import ablations, digits, mnist, paper_scale, plane, siblings
 
-CLAIMS = (*plane.CLAIMS, *digits.CLAIMS, *ablations.CLAIMS, *siblings.CLAIMS, *paper_scale.CLAIMS)
+CLAIMS = (
+    *plane.CLAIMS,
+    *digits.CLAIMS,
+    *mnist.CLAIMS,
+    *ablations.CLAIMS,
+    *siblings.CLAIMS,
+    *paper_scale.CLAIMS,
+)
 
 
 def judged() -> list[dict]:

@@ -12,8 +12,7 @@ from tiwlib.claims.evidence import (
     within_run,
 )
 
-CLOSED_FORM_SAMPLES = 20_000  # of each minimiser in notebook 01
-MONTE_CARLO = 0.015  # four standard errors of a share of that many samples
+MONTE_CARLO = 0.015  # four standard errors of a share of notebook 01's 20,000 samples
 
 
 def plane(label: str):
@@ -27,7 +26,8 @@ def plane(label: str):
 def closed_form(label: str):
     """Minority share of an objective's minimiser with the exact ratio, notebook 01."""
     (found,) = records("ledger", "01_density_ratio_2d")
-    return counted(found["metrics"]["closed_form"][label], CLOSED_FORM_SAMPLES, [found["run"]])
+    metrics = found["metrics"]
+    return counted(metrics["closed_form"][label], metrics["closed_form_samples"], [found["run"]])
 
 
 def ratio_error_share():
