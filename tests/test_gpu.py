@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from diffusers.training_utils import EMAModel
 
 from tiwlib import devices, objectives, sampling, training
-from tiwlib.batches import Observed
+from tiwlib.batches import Observed, draw
 from tiwlib.datasets.images import OnDevice, Subset
 from tiwlib.networks import image_denoiser, image_ratio, seeded
 from tiwlib.noise import LogNormal
@@ -44,6 +45,30 @@ def test_images_lie_on_the_device_and_bfloat16_and_the_compiler_change_little():
         _, losses, _ = trained("cuda", **options)
         assert torch.allclose(losses, plain, rtol=0.1), options  # 20 steps drift apart by more than rounding
         assert losses[0].item() == pytest.approx(plain[0].item(), rel=2e-2)
+
+
+def test_a_step_does_not_wait_for_the_device():
+    """Warm steps with synchronisation forbidden: drawing, ratio, loss, gradient, Adam, average."""
+    denoiser, _, sets = trained("cuda")
+    denoiser.requires_grad_(True).train()
+    accelerator, observed, law = devices.accelerator("cuda"), Observed(*sets, 0.5), LogNormal()
+    ratio = seeded(image_ratio, 3, 16, seed=1).to("cuda").requires_grad_(False).eval()
+    optimiser = torch.optim.Adam(denoiser.parameters(), fused=True)
+    ema = EMAModel(denoiser.parameters(), foreach=True)
+    method = objectives.method("tiw_dsm")
+
+    def step():
+        drawn = draw(observed, 32, law, accelerator.device, flip=True)
+        loss = lambda *parts: method.loss(denoiser, *parts, ratio, 0.5, 1.0)  # noqa: E731
+        training.learn(accelerator, denoiser, optimiser, loss, drawn, micro_batch=16)
+        ema.step(denoiser.parameters())
+
+    step()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        step()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 def test_samples_are_those_of_the_cpu():

@@ -4,6 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tiwlib import devices
+
 
 class Observed:
     """D_obs = D_bias u D_ref, drawn with a share pi of reference samples.
@@ -57,13 +59,13 @@ def seed_step(seed: int, step: int, process: int) -> None:
 
 def flip_half(x0: Tensor) -> Tensor:
     """Mirror each image (B, C, H, W) left to right with probability one half."""
-    mirrored = (torch.rand(len(x0)) < 0.5).to(x0.device)[:, None, None, None]
-    return torch.where(mirrored, x0.flip(-1), x0)
+    mirrored = devices.sent(torch.rand(len(x0)) < 0.5, x0.device)
+    return torch.where(mirrored[:, None, None, None], x0.flip(-1), x0)
 
 
 def draw(observed, n: int, law, device: torch.device, flip: bool = False) -> tuple[Tensor, ...]:
     """x0 (n, ...), sigma (n,), noise (n, ...), and labels (n,) if `observed.batch(n)` is a pair of x0 and labels."""
     drawn = observed.batch(n)
-    x0, *labels = (part.to(device) for part in (drawn if isinstance(drawn, tuple) else (drawn,)))
+    x0, *labels = (devices.sent(part, device) for part in (drawn if isinstance(drawn, tuple) else (drawn,)))
     x0 = flip_half(x0) if flip else x0
     return x0, law.sample(n, device), torch.randn_like(x0), *labels

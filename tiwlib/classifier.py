@@ -115,8 +115,8 @@ def moved(x: Tensor, reach: int = 4) -> Tensor:
     """Images (B, C, H, W), each shifted by up to `reach` pixels, edges reflected, and half of them mirrored."""
     n, channels, height, width = x.shape
     padded = nn.functional.pad(x, (reach,) * 4, "reflect")
-    down, right = torch.randint(0, 2 * reach + 1, (2, n, 1)).to(x.device)
-    mirrored = (torch.rand(n, 1) < 0.5).to(x.device)
+    down, right = devices.sent(torch.randint(0, 2 * reach + 1, (2, n, 1)), x.device)
+    mirrored = devices.sent(torch.rand(n, 1) < 0.5, x.device)
     rows = down + torch.arange(height, device=x.device)  # (B, H)
     columns = right + torch.arange(width, device=x.device)  # (B, W)
     columns = torch.where(mirrored, columns.flip(1), columns)
@@ -170,7 +170,7 @@ def fit(
                 shuffled = train[torch.randperm(len(train)).numpy()]
             start = step % steps * classifier.BATCH_SIZE
             rows = np.sort(shuffled[start : start + classifier.BATCH_SIZE])
-            x0 = batch(data.images, rows).to(device)
+            x0 = devices.sent(batch(data.images, rows), device)
             x0 = moved(x0) if natural else x0
             with torch.autocast(device.type, torch.bfloat16, enabled=natural and half_precision(device)):
                 loss = nn.functional.cross_entropy(

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 from tqdm.auto import tqdm
 
+from tiwlib import devices
 from tiwlib.batches import flip_half
 from tiwlib.networks import RatioNet
 from tiwlib.noise import expand
@@ -119,10 +120,11 @@ def noisy_batch(
     half of the images.
     """
     rows = [torch.from_numpy(indices)[torch.randint(len(indices), (half,))] for indices in among]
-    x0 = torch.cat([biased[rows[0]], reference[rows[1]]]).to(device)
+    x0 = torch.cat([biased[rows[0]], reference[rows[1]]])
+    x0 = devices.sent(x0, torch.device(device))
     x0 = flip_half(x0) if flip else x0
     sigma = law.sample(2 * half, device)
-    label = torch.cat([torch.zeros(half), torch.ones(half)]).to(device)
+    label = (torch.arange(2 * half, device=device) >= half).float()
     return x0 + expand(sigma, x0) * torch.randn_like(x0), sigma, label
 
 

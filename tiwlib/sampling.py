@@ -19,11 +19,12 @@ def heun(denoiser, x: Tensor, grid: Tensor) -> Tensor:
     def slope(x: Tensor, sigma: Tensor) -> Tensor:
         return (x - denoiser(x, sigma.expand(len(x)))) / sigma
 
-    largest = []
-    for sigma, below in zip(grid[:-1], grid[1:], strict=True):
+    largest, last = [], len(grid) - 2
+    for i, (sigma, below) in enumerate(zip(grid[:-1], grid[1:], strict=True)):
         d = slope(x, sigma)
         euler = x + (below - sigma) * d
-        x = x + (below - sigma) * (d + slope(euler, below)) / 2 if below > 0 else euler
+        # the last level is 0, where there is no slope; to ask the tensor would make the host wait for the device
+        x = x + (below - sigma) * (d + slope(euler, below)) / 2 if i < last else euler
         largest.append(x.flatten(1).norm(dim=1).max() / x[0].numel() ** 0.5)
     refuse_divergence(torch.stack(largest), grid)
     return x

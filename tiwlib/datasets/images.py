@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from tiwlib.devices import sent
+
 CHUNK = 32  # images turned into floats at once
 
 
@@ -92,7 +94,7 @@ class OnDevice:
         return len(self.images)
 
     def __getitem__(self, i: torch.Tensor) -> torch.Tensor:
-        return self.images[i.to(self.images.device)].float().div_(127.5).sub_(1)
+        return self.images[sent(i, self.images.device)].float().div_(127.5).sub_(1)
 
 
 def release_pages(images: np.ndarray) -> None:
