@@ -40,7 +40,7 @@ def test_the_digits_classifier_is_accurate_and_kept(tmp_path, monkeypatch):
 
 def test_the_residual_network_learns_is_kept_and_loaded(tmp_path, monkeypatch):
     monkeypatch.setattr(classifier, "MANY", 200)
-    monkeypatch.setattr(classifier.ResNet, "EPOCHS", 3)
+    monkeypatch.setattr(classifier.ResNet, "EPOCHS_OF_MANY", 3)
     monkeypatch.setattr(classifier.ResNet.__init__, "__defaults__", (16,))  # width
     monkeypatch.setattr(classifier.ResNet, "BATCH_SIZE", 16)
     data = generated(200)

@@ -25,7 +25,7 @@ from tiwlib.runs import digest, sha256
 class Classifier(nn.Module):
     """Convolutions, then 64 features, then a logit for each group. Input: (B, C, H, W) in [-1, 1]."""
 
-    EPOCHS, BATCH_SIZE, SMOOTHING, AUGMENT = 20, 64, 0.0, False
+    EPOCHS, EPOCHS_OF_MANY, BATCH_SIZE, SMOOTHING, AUGMENT = 20, 3, 64, 0.0, False
 
     def __init__(self, channels: int, n_groups: int, width: int = 32):
         super().__init__()
@@ -71,7 +71,7 @@ class ResNet(nn.Module):
     layers deep.
     """
 
-    EPOCHS, BATCH_SIZE, SMOOTHING, AUGMENT = 24, 256, 0.1, True
+    EPOCHS_OF_MANY, BATCH_SIZE, SMOOTHING, AUGMENT = 24, 256, 0.1, True
 
     def __init__(self, channels: int, n_groups: int, width: int = 64):
         super().__init__()
@@ -102,7 +102,12 @@ class ResNet(nn.Module):
 
 
 NETWORKS = {"Classifier": Classifier, "ResNet": ResNet}
-MANY = 10_000  # images from which a residual network learns more than it memorises
+MANY = 10_000  # images, where a residual network learns more than it memorises, and few passes are enough
+
+
+def epochs_for(network: nn.Module, n: int) -> int:
+    """Passes over n training images: many images need fewer."""
+    return network.EPOCHS if n < MANY else network.EPOCHS_OF_MANY
 
 
 def network_for(data: ImageData) -> str:
@@ -161,7 +166,7 @@ def fit(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         classifier = NETWORKS[network_for(data)](data.images.shape[1], len(data.group_names))
-        natural, epochs = classifier.AUGMENT, epochs or classifier.EPOCHS
+        natural, epochs = classifier.AUGMENT, epochs or epochs_for(classifier, len(data.images))
         classifier.to(device, memory_format=torch.channels_last if natural else torch.preserve_format)
         steps = -(-len(train) // classifier.BATCH_SIZE)
         optimiser, schedule, every = classifier.optimiser(epochs, steps)
@@ -232,7 +237,7 @@ def main(arguments: list[str] | None = None) -> float:
     seconds = time.perf_counter() - began
     held = round(0.2 * len(data.images))
     half = 1.96 * (accuracy * (1 - accuracy) / held) ** 0.5
-    seen = (options.epochs or classifier.EPOCHS) * (len(data.images) - held)
+    seen = (options.epochs or epochs_for(classifier, len(data.images))) * (len(data.images) - held)
     print(f"{data.name}: {type(classifier).__name__} on {device}, {seen:,} images in {seconds:.0f} s")
     print(f"accuracy {accuracy:.4f} +- {half:.4f} (95 %) on {held:,} images that it never saw")
     return accuracy
