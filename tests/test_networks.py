@@ -65,8 +65,15 @@ def test_image_networks_hear_the_noise_level(network):
 
 
 def test_a_size_that_cannot_be_halved_is_refused():
-    with pytest.raises(ValueError, match="size=50: must be a multiple of 4"):
-        image_denoiser(3, 50)
+    with pytest.raises(ValueError, match="size=25: must be a multiple of 2"):
+        image_denoiser(3, 25)
+    with pytest.raises(ValueError, match="size=50: must be a multiple of 8"):
+        paper_denoiser(3, 50)
+
+
+@pytest.mark.parametrize(("size", "levels"), [(8, 2), (16, 2), (28, 3), (32, 3), (36, 3), (50, 2), (64, 4)])
+def test_images_are_halved_down_to_eight_pixels_or_an_odd_number(size, levels):
+    assert len(image_denoiser(1, size, 8).body.model.config.block_out_channels) == levels
 
 
 def test_parameters_are_counted():

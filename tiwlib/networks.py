@@ -4,7 +4,6 @@ Both hold a `body`, a network of (x, c_noise): an MLP for points, diffusers' blo
 """
 
 import json
-import math
 from pathlib import Path
 
 import torch
@@ -93,12 +92,14 @@ def point_ratio(d: int, sigma_data: float, width: int = 64) -> RatioNet:
 
 
 def image_denoiser(channels: int, size: int, width: int = 32, dropout: float = 0.0) -> Denoiser:
-    """For images (channels, size, size): halved until less than 16 pixels wide, once at least; attention there.
+    """For images (channels, size, size): halved until at most 8 pixels wide, or odd; attention there.
 
-    A size that cannot be halved so often is a ValueError.
+    A size that cannot be halved once is a ValueError.
     """
-    levels = max(2, int(math.log2(size / 8)) + 1)
+    levels = 2
     _refuse_odd(size, levels)
+    while size // 2 ** (levels - 1) > 8 and size % 2**levels == 0:
+        levels += 1
     return Denoiser(
         UNet(
             sample_size=size,
