@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import torch
+import torch._dynamo
 from networks import gflop
 
 from tiwlib import devices, objectives, sampling, training
@@ -73,8 +74,8 @@ def trainer(name: str, method: str, precision: str, batch: int, steps: int, comp
     images = np.random.default_rng(0).integers(0, 256, (2000, channels, size, size), np.uint8)
     sets = [Subset(images, rows).on(device) for rows in (np.arange(1500), np.arange(1500, 2000))]
     if compiled:
-        denoiser.body.compile()
-        ratio.body.compile()
+        devices.compile_body(denoiser)
+        devices.compile_body(ratio)
     schedule = training.Schedule(10**9, batch, flip=True, precision=precision, log_every=steps)
     ratio.to(device).requires_grad_(False).eval()
     options = {"ratio": ratio if method != "dsm_obs" else None, "accelerator": devices.accelerator()}
@@ -113,12 +114,15 @@ def evaluate(denoiser, name: str, precision: str, batch: int, device: torch.devi
     channels, size = NETWORKS[name][:2]
     grid = sampling_grid(2).to(device)
     x = torch.randn(batch, channels, size, size, device=device) * grid[0]
+    denoiser.eval()
     wait(device)
     began = time.perf_counter()
     with torch.no_grad(), devices.autocast(device, precision):
         sampling.heun(denoiser, x, grid)
     wait(device)
-    return time.perf_counter() - began
+    taken = time.perf_counter() - began
+    denoiser.train()
+    return taken
 
 
 def times(name, precision, batch, steps, compiled, repetitions, device) -> dict[str, list[float]]:
@@ -135,6 +139,8 @@ def times(name, precision, batch, steps, compiled, repetitions, device) -> dict[
             seconds[m].append((time.perf_counter() - began) / steps)
         taken = evaluate(running["dsm_obs"][0], name, precision, batch, device)
         seconds["sample"].append(taken * EVALUATIONS / 3)
+    for _, loop in reversed(running.values()):  # the last to listen for SIGTERM gives it back first
+        loop.close()
     return seconds
 
 
@@ -144,10 +150,12 @@ def rows_of(name: str, precision: str, options: argparse.Namespace, device, rate
     gpu = device.type == "cuda"
     batch, steps = options.batch or (on_gpu if gpu else on_cpu), 10 if gpu else steps
     compiled = gpu and name in ("paper", "celeba")
+    torch.compiler.reset()  # what one network has compiled would make the next one's sizes unknowns
     seconds = times(name, precision, batch, steps, compiled, options.repetitions, device)
     shape, trained = (channels, size), gflop_on_meta(name, True)
-    ratio = gflop(meta(lambda: image_ratio(channels)), *shape, backward=True)
-    work = {"dsm_obs": trained, "iw_dsm": trained + ratio / 3, "tiw_dsm": trained + ratio}
+    ratio = gflop(meta(lambda: image_ratio(channels)), *shape, backward=False)
+    # forward for the weight; for the correction also backward to x, but not to the frozen weights of the ratio
+    work = {"dsm_obs": trained, "iw_dsm": trained + ratio, "tiw_dsm": trained + 2 * ratio}
     work["sample"] = gflop_on_meta(name, False) * EVALUATIONS
     for m, values in seconds.items():
         time_of_step = statistics.median(values)
@@ -188,6 +196,7 @@ def main() -> None:
     if options.memory:
         print(peak_above_imports(*options.memory))
         return
+    torch._dynamo.config.fail_on_recompile_limit_hit = True  # rather than run plain and be called compiled
     device = devices.accelerator().device
     chip = torch.cuda.get_device_name() if device.type == "cuda" else cpu_name()
     machine = options.machine or f"{platform.machine()}-{os.cpu_count()}-cores"
@@ -197,11 +206,12 @@ def main() -> None:
     out.parent.mkdir(exist_ok=True)
     types = {"fp32": torch.float32, "bf16": torch.bfloat16}
     rates = {precision: matrix_rate(device, types[precision]) for precision in options.precisions}
-    found = {
-        "machine": machine, "chip": chip, "torch": torch.__version__, "threads": torch.get_num_threads(),
-        "repetitions": options.repetitions, "bars": BARS, "matrix_tflops": {k: round(v, 3) for k, v in rates.items()},
-        "rows": [],
-    }  # fmt: skip
+    tf32 = (
+        device.type == "cuda" and torch.backends.cudnn.allow_tf32
+    )  # float32 convolutions with shorter factors
+    found = {"machine": machine, "chip": chip, "torch": torch.__version__, "threads": torch.get_num_threads()}
+    found |= {"repetitions": options.repetitions, "bars": BARS, "tf32": tf32}
+    found |= {"matrix_tflops": {k: round(v, 3) for k, v in rates.items()}, "rows": []}
     print(f"{chip}: " + ", ".join(f"{k} matrix product {v:.3g} TFLOP/s" for k, v in rates.items()))
     for name in options.networks:
         for precision in options.precisions:

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from diffusers.training_utils import EMAModel
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from test_training import SCHEDULE, newest_states, points, run, weights
@@ -82,6 +83,27 @@ def test_told_to_end_it_saves_and_goes_on_from_there(tmp_path):
     ]
     assert torch.equal(weights(resumed), weights(whole))
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL  # given back
+
+
+def test_moments_come_back_laid_out_as_their_weights_are(tmp_path):
+    """Channels last, as on a GPU and in bfloat16: a fused Adam refuses moments of other strides."""
+
+    def fresh():
+        network = torch.nn.Conv2d(8, 8, 3).to(memory_format=torch.channels_last)
+        return network, EMAModel(network.parameters()), torch.optim.Adam(network.parameters())
+
+    network, ema, optimiser = fresh()
+    network(torch.randn(2, 8, 5, 5)).sum().backward()
+    optimiser.step()
+    checkpoints.save(tmp_path, {}, torch.zeros(1), 1, network, ema, optimiser)
+    again, ema, restored = fresh()
+    checkpoints.load(tmp_path, {}, again, ema, restored)
+    for p, q in zip(network.parameters(), again.parameters(), strict=True):
+        assert torch.equal(p, q)
+        for name in ("exp_avg", "exp_avg_sq"):
+            assert torch.equal(restored.state[q][name], optimiser.state[p][name])
+            assert restored.state[q][name].stride() == q.stride() == p.stride()
+        assert restored.state[q]["step"] == 1
 
 
 def test_the_last_two_states_are_kept(tmp_path):

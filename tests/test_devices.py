@@ -1,5 +1,7 @@
 """Devices that are not there, memory that runs out, number formats."""
 
+import weakref
+
 import pytest
 import torch
 from test_training import LAW, METHODS, SCHEDULE, observed, points, run
@@ -44,6 +46,24 @@ def test_what_fits_is_told_with_the_optimiser_s_moments_in_memory():
     """Adam's moments are there from the second step on: 16 samples would pass the first step alone."""
     with pytest.raises(MemoryError, match="32 samples at once do not fit .* 10 do"):
         trained(Small(20, later=10), SCHEDULE)
+
+
+def test_what_filled_the_memory_is_let_go_before_less_is_tried():
+    """Tensors of the frames that failed: on a GPU they would fill it still, and far too little would seem to fit."""
+    filled = []
+
+    class Watched:
+        def log_ratio(self, x, sigma):
+            assert all(tensor() is None for tensor in filled)
+            large = torch.zeros(1000)
+            filled.append(weakref.ref(large))
+            if len(x) > 10:
+                raise RuntimeError(NOT_ENOUGH)
+            return x.sum(1) * large.sum()
+
+    with pytest.raises(MemoryError, match="32 samples at once do not fit .* 10 do"):
+        trained(Watched(), SCHEDULE)
+    assert len(filled) > 3
 
 
 def test_other_errors_pass_as_they_are():

@@ -1,5 +1,8 @@
 """What only a GPU can show; `pytest -m gpu` on a machine that has one."""
 
+import re
+from itertools import islice
+
 import pytest
 import torch
 from diffusers.training_utils import EMAModel
@@ -16,7 +19,7 @@ pytestmark = [
 ]
 
 
-def trained(device, precision="fp32", compiled=False, **schedule):
+def trained(device, precision="fp32", compiled=False, checkpoint=None, reports=None, **schedule):
     images = torch.randint(
         0, 256, (64, 3, 16, 16), generator=torch.Generator().manual_seed(0), dtype=torch.uint8
     )
@@ -27,15 +30,25 @@ def trained(device, precision="fp32", compiled=False, **schedule):
     denoiser, ratio = seeded(image_denoiser, 3, 16, 16, seed=0), seeded(image_ratio, 3, 16, seed=1)
     ratio.to(accelerator.device).requires_grad_(False).eval()
     if compiled:
-        denoiser.body.compile()
-        ratio.body.compile()
+        devices.compile_body(denoiser)
+        devices.compile_body(ratio)
     plan = training.Schedule(
         **{"steps": 20, "batch_size": 32, "precision": precision, "flip": True, **schedule}
     )
-    options = {"ratio": ratio, "accelerator": accelerator}
-    method = objectives.method("tiw_dsm")
-    reports = list(training.train(denoiser, method, Observed(*sets, 0.5), LogNormal(), plan, **options))
-    return denoiser, torch.cat([r.losses for r in reports]), sets
+    options = {"ratio": ratio, "accelerator": accelerator, "checkpoint": checkpoint}
+    loop = training.train(
+        denoiser, objectives.method("tiw_dsm"), Observed(*sets, 0.5), LogNormal(), plan, **options
+    )
+    return denoiser, torch.cat([r.losses for r in islice(loop, reports)]), sets
+
+
+def test_a_run_that_was_stopped_goes_on(tmp_path):
+    """Adam is fused here, and wants its moments laid out in memory as the weights are."""
+    schedule = {"log_every": 5, "checkpoint_minutes": 0}
+    _, whole, _ = trained("cuda", **schedule)
+    trained("cuda", checkpoint=tmp_path / "run", reports=2, **schedule)
+    _, resumed, _ = trained("cuda", checkpoint=tmp_path / "run", **schedule)
+    assert len(resumed) == 20 and torch.allclose(resumed, whole, rtol=1e-2)
 
 
 def test_images_lie_on_the_device_and_bfloat16_and_the_compiler_change_little():
@@ -81,7 +94,11 @@ def test_samples_are_those_of_the_cpu():
 def test_memory_that_runs_out_names_what_fits():
     torch.cuda.set_per_process_memory_fraction(0.02)
     try:
-        with pytest.raises(MemoryError, match="do: pass micro_batch="):
+        with pytest.raises(MemoryError, match="do: pass micro_batch=") as e:
             trained("cuda", batch_size=65536)
+        fits = int(re.search(r"micro_batch=(\d+)", str(e.value))[1])
+        trained("cuda", batch_size=65536, micro_batch=fits, steps=2)
+        with pytest.raises(MemoryError):  # and it is not named far too small
+            trained("cuda", batch_size=65536, micro_batch=2 * fits, steps=2)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)

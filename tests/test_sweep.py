@@ -69,6 +69,17 @@ def test_nothing_starts_where_a_parameter_is_unknown():
     assert not Path("results").exists() and not Path("build").exists()
 
 
+def test_a_run_of_several_gpus_is_no_run_of_a_sweep(monkeypatch):
+    entry = {"notebook": "04_train", "run": "wide", "params": {"num_processes": 2}}
+    Path("sweep.yaml").write_text(yaml.safe_dump({"runs": [entry]}))
+    monkeypatch.setenv("TIWLIB_NOTEBOOKS", str(runs.PROJECT / "notebooks"))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    with pytest.raises(ValueError, match="num_processes is above 1 in wide: a sweep gives each run one GPU"):
+        sweep.run("sweep.yaml", 1, None, False, True)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert sweep.run("sweep.yaml", 1, None, False, True) == 0, "processes on a CPU may share it"
+
+
 def test_a_second_sweep_in_the_same_place_is_refused():
     write()
     sweep.LOCK.parent.mkdir(parents=True)

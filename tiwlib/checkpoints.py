@@ -99,10 +99,13 @@ def load(folder: Path, config: dict, network, ema: EMAModel, optimiser) -> tuple
 
 @torch.no_grad()
 def _restore(saved: dict[str, Tensor], network, ema: EMAModel, optimiser) -> None:
+    fused = optimiser.param_groups[0].get("fused")  # then the count of steps lives on the device too
     for i, p in enumerate(optimiser.param_groups[0]["params"]):
         prefix = f"optimiser.{i}."
         state = {n.removeprefix(prefix): v for n, v in saved.items() if n.startswith(prefix)}
-        fused = optimiser.param_groups[0].get("fused")  # then the count of steps lives on the device too
-        optimiser.state[p] = {n: v if n == "step" and not fused else v.to(p.device) for n, v in state.items()}
+        # moments lie in memory as their weight does (channels last, say): a fused optimiser refuses others
+        moments = {n: torch.empty_like(p).copy_(v) for n, v in state.items() if n != "step"}
+        step = {"step": state["step"].to(p.device) if fused else state["step"]} if state else {}
+        optimiser.state[p] = moments | step
     for name, value in _tensors(network, ema, optimiser).items():
         value.copy_(saved[name])

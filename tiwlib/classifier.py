@@ -162,8 +162,8 @@ def fit(
         raise ValueError(f"data={data.name}: has no groups to classify")
     device = torch.device(device)
     train, held = split(len(data.images), holdout, seed)
-    groups = torch.from_numpy(data.groups).to(device)
-    with torch.random.fork_rng():
+    groups = torch.from_numpy(data.groups)
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         classifier = NETWORKS[network_for(data)](data.images.shape[1], len(data.group_names))
         natural, epochs = classifier.AUGMENT, epochs or epochs_for(classifier, len(data.images))
@@ -179,7 +179,7 @@ def fit(
             x0 = moved(x0) if natural else x0
             with torch.autocast(device.type, torch.bfloat16, enabled=natural and half_precision(device)):
                 loss = nn.functional.cross_entropy(
-                    classifier(x0), groups[rows], label_smoothing=classifier.SMOOTHING
+                    classifier(x0), devices.sent(groups[rows], device), label_smoothing=classifier.SMOOTHING
                 )
             optimiser.zero_grad()
             loss.backward()

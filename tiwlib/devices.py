@@ -3,6 +3,7 @@
 import contextlib
 import signal
 import threading
+import traceback
 from datetime import timedelta
 
 import torch
@@ -32,7 +33,10 @@ def accelerator(device: str = "") -> Accelerator:
     patience = InitProcessGroupKwargs(
         timeout=timedelta(hours=2)
     )  # the others wait while one prepares the data
-    return Accelerator(cpu=kind == "cpu" or not there, kwargs_handlers=[patience])
+    made = Accelerator(cpu=kind == "cpu" or not there, kwargs_handlers=[patience])
+    if kind and made.device.type != kind:  # accelerate keeps the first choice of a process
+        raise ValueError(f"device={device!r}: this process already works on {made.device}; use a new one")
+    return made
 
 
 def named(device: torch.device) -> str:
@@ -50,9 +54,19 @@ def sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
 def autocast(device: torch.device, precision: str):
     """Run matrix products and convolutions in bfloat16 ("bf16") or leave all in float32 ("fp32").
 
-    EDM's preconditioning, the losses and the weights stay float32: a product of both kinds is float32.
+    On a GPU float32 convolutions round their factors to TF32, as is torch's default; products do not. EDM's
+    preconditioning, the losses and the weights stay float32: a product of both kinds is float32.
     """
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def compile_body(network: torch.nn.Module) -> None:
+    """Compile what is inside a denoiser or a ratio at its first use; sizes that change compile it again.
+
+    Left to itself the compiler gives up channels last on CUDA for a network that ends in 3 channels, and copies
+    between layouts at most convolutions.
+    """
+    network.body.compile(options={"force_layout_optimization": True})
 
 
 def memory_format(device: torch.device, precision: str) -> torch.memory_format:
@@ -73,7 +87,8 @@ def naming_what_fits(trial, tried: int, device: torch.device):
     except RuntimeError as error:
         if not should_reduce_batch_size(error):
             raise
-        failed = str(error)  # not the error itself: its traceback holds the tensors that filled the memory
+        failed = str(error)
+        traceback.clear_frames(error.__traceback__)  # they hold the tensors that filled the memory
 
     @find_executable_batch_size(starting_batch_size=max(1, tried // 2))
     def fitting(batch_size: int) -> int:

@@ -100,8 +100,6 @@ class Experiment:
         sets, options = (self.biased, self.reference), self._ratio_options
         fitted = ratio.fit_once(self.ratio_path, network, *sets, law, **options, device=self.device)
         self.hashes["ratio"] = runs.sha256(self.ratio_path)
-        if p["compiled"]:
-            fitted.network.body.compile()
         return fitted
 
     @property
@@ -127,12 +125,8 @@ class Experiment:
         """The untrained network, its weights from the seed alone."""
         p, (channels, side) = self.params, self.data.images.shape[1:3]
         width = {"width": p["width"]} if p["network"] == "small" else {}
-        denoiser = seeded(
-            NETWORKS[p["network"]], channels, side, dropout=p["dropout"], seed=p["seed"], **width
-        )
-        if p["compiled"]:
-            denoiser.body.compile()
-        return denoiser
+        build = NETWORKS[p["network"]]
+        return seeded(build, channels, side, dropout=p["dropout"], seed=p["seed"], **width)
 
     def train(self, denoiser: Denoiser, fitted: ratio.FittedRatio | None):
         """Train in place by training.train, whose reports this yields; takes up a state that is there.
@@ -141,6 +135,9 @@ class Experiment:
         """
         p, first = self.params, self.accelerator.is_main_process
         identity = {**self.hashes, "network": p["network"], "width": p["width"], "dropout": p["dropout"]}
+        for network in (denoiser, fitted and fitted.network) if p["compiled"] else ():
+            if network:
+                devices.compile_body(network)
         with runs.alone(self.checkpoint, self.name) if first else nullcontext():
             yield from training.train(
                 denoiser, self.method, self.observed, self.law, self.schedule, ratio=fitted, alpha=p["alpha"],

@@ -181,6 +181,6 @@ def load_pretrained(folder: Path) -> Denoiser:
 
 def seeded(build, *args, seed: int, **kwargs) -> nn.Module:
     """A network whose initial weights depend on `seed` alone; torch's global generator stays as it was."""
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build(*args, **kwargs)

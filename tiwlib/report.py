@@ -138,7 +138,9 @@ def speed() -> str:
     lines = []
     for path in sorted((PROJECT / "benchmarks" / "results").glob("*-speed.json")):
         found = json.loads(path.read_text())
-        rates = ", ".join(f"{name} {rate:.3g}" for name, rate in found["matrix_tflops"].items())
+        short = " (TF32)" if found.get("tf32") else ""
+        rates = found["matrix_tflops"].items()
+        rates = ", ".join(f"{name}{short if name == 'fp32' else ''} {rate:.3g}" for name, rate in rates)
         lines += [
             f"**{found['chip']}**, {found['threads']} threads, torch {found['torch']}; large matrix product, "
             f"TFLOP/s: {rates}; medians of {found['repetitions']} interleaved repetitions",

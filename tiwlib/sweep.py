@@ -127,6 +127,11 @@ def run(path: str, jobs: int | None, profile: str | None, again: bool, dry_run: 
     sweep = plan.load(path)
     if jobs is not None and jobs < 1:
         raise ValueError(f"jobs={jobs}: must be at least 1")
+    shared = [r.name for r in sweep.runs if r.params.get("num_processes", 1) > 1]
+    if shared and gpus.visible() and not profile:
+        raise ValueError(
+            f"num_processes is above 1 in {', '.join(shared)}: a sweep gives each run one GPU; start such a run alone"
+        )
     jobs = jobs or len(gpus.visible()) * sweep.runs_per_gpu or 2
     held = gpus.try_lock(LOCK)
     if held is None:
