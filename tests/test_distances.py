@@ -289,3 +289,20 @@ def test_classifier_frechet_distance_is_the_formula_and_orders_damage(digits_cla
 def test_a_device_without_float64_is_left():
     assert distances.with_float64(torch.device("mps")).type == "cpu"
     assert distances.with_float64(torch.device("cuda", 1)) == torch.device("cuda", 1)
+
+
+def test_precision_and_recall_see_every_kth_image_of_a_large_set_and_few_pairs_at_once(monkeypatch):
+    """The parts that are held at once change nothing, up to ties within rounding, of which these sets have none."""
+    generator = torch.Generator().manual_seed(0)
+    samples = torch.randn(90, 4, generator=generator, dtype=torch.float64)
+    real = 0.5 + torch.randn(250, 4, generator=generator, dtype=torch.float64)
+    names = ("precision", "recall")
+    whole = distances.between("classifier", samples, real)
+    monkeypatch.setattr(distances, "PAIRS", 1000)
+    in_parts = distances.between("classifier", samples, real)
+    assert all(in_parts[name] == whole[name] for name in names) and 0 < whole["precision"] < 1
+    third = distances.between("classifier", samples, real[::3])  # 84 of 250: the smallest k for at most 100
+    monkeypatch.setattr(distances, "THINNED", 100)
+    thinned = distances.between("classifier", samples, real)
+    assert all(thinned[name] == third[name] for name in names)
+    assert thinned["classifier_frechet"] == whole["classifier_frechet"], "distances see all of them"

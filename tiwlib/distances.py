@@ -38,6 +38,8 @@ INCEPTION = Path(URL_INCEPTION_V3).name  # weights-inception-2015-12-05-6726825d
 INCEPTION_HASH = INCEPTION[-12:-4]  # the first digits of its sha256, by which a download is checked
 NATURAL = ("cifar10", "cifar100", "celeba", "ffhq")  # the data whose FID the field knows
 NEIGHBOURS = 3  # of precision and recall (Kynkaanniemi et al. 2019)
+THINNED = 10_000  # images of a set that precision and recall look at, for they look at all pairs
+PAIRS = 2**25  # whose distances are held at once, 256 MB
 
 Network = Callable[[Tensor], Tensor]  # from images to features
 
@@ -172,6 +174,7 @@ def between(extractor: str, samples: Tensor, real: Tensor, seed: int = 0) -> dic
 
     extractor: whose features they are, which names the keys. The kernel distance is a mean over 100 pairs of random
     subsets, half the smaller set but at most 1000 images each (`_subset_size`), drawn by `seed`; `_std` is over them.
+    Precision and recall are of every k-th image of a larger set than THINNED, with the smallest k that makes it fit.
     """
     frechet, kernel = KEYS[extractor]
     smaller = min(len(samples), len(real))
@@ -180,9 +183,11 @@ def between(extractor: str, samples: Tensor, real: Tensor, seed: int = 0) -> dic
     statistics = [fid_features_to_statistics(part.cpu()) for part in (samples, real)]
     subset = min(1000, max(2, smaller // 2))
     kid = kid_features_to_metric(samples, real, kid_subset_size=subset, rng_seed=seed, verbose=False)
+    thin = [part[:: -(-len(part) // THINNED)] for part in (samples, real)]
+    at_once = max(1, PAIRS // max(map(len, thin)))
     prc = prc_features_to_metric(
-        samples, real, prc_neighborhood=NEIGHBOURS, save_cpu_ram=True, verbose=False
-    )  # fmt: skip
+        *thin, prc_neighborhood=NEIGHBOURS, prc_batch_size=at_once, save_cpu_ram=True, verbose=False
+    )
     return {
         frechet: fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"],
         kernel: kid["kernel_inception_distance_mean"],
