@@ -117,7 +117,7 @@ if fitted:
 
 # %%
 denoiser = experiment.denoiser()
-with cost.stage(record.stages, "training", on):
+with cost.stage(record.stages, experiment.training_stage, on):
     if num_processes > 1:
         launch(params, experiment.checkpoint)
     reports = list(experiment.train(denoiser, fitted))

@@ -85,9 +85,9 @@ def judge(denoiser):
 # half-and-half batches have 0.35. Every minimiser is drawn from by the same sampler from the same noise, so a
 # difference between two rows is no chance of the draw.
 #
-# The released code's formula has three faults, each shown by itself: the weight is averaged over the batch (which
-# moves no minimiser, as said above), the correction is $\nabla d$ instead of $\nabla\log d$, and its sign is
-# opposite.
+# The released code's formula has three faults: the weight is averaged over the batch (which moves no minimiser, as
+# said above), the correction is $\nabla d$ instead of $\nabla\log d$, and its sign is opposite. Of the last two,
+# one at a time is mended below.
 
 # %%
 sparse = fractions[0]
@@ -247,8 +247,9 @@ display(frame.assign(**{"total variation minus TIW-DSM's, paired": difference}))
 
 # %% [markdown]
 # Trained networks and a learned ratio keep the order of the plane. The released formula draws less fair shares than
-# plain training on the same batches; with its sign mended it comes near TIW-DSM; and a weight to the power 2
-# overshoots. Every seed has its own split, so the variants of one seed (joined by a grey line) are to be compared.
+# plain training on the same batches; with its sign mended it comes near TIW-DSM; and a weight to the power 2, which
+# overshoots in the plane, is not shown to be fairer than the weight itself. Every seed has its own split, so the
+# variants of one seed (joined by a grey line) are to be compared.
 #
 # ## The record
 

@@ -29,7 +29,7 @@
 #
 # | reads | writes | takes |
 # |---|---|---|
-# | the images of a setting (notebook 02) | `results/07_ablations/<run>/` | five minutes |
+# | the images of a setting (notebook 02) | `results/07_ablations/<run>/` | five to ten minutes |
 
 # %%
 import time
@@ -154,7 +154,9 @@ def table_of(cells):
 #
 # One thing is varied at a time: training length, size of the reference set, pull of the weights to zero. The base
 # is the same in all three. The error of the score is that of $\sigma \nabla \log \hat r$, squared, under
-# $p_{\rm bias}^\sigma$; the error of the share is its distance from what the exact ratio draws from the same noise.
+# $p_{\rm bias}^\sigma$ (further down, where parts of the correction are left out or the logit is scaled, it is that
+# of the corrected score, under $p_{\rm data}^\sigma$: another scale); the error of the share is its distance from
+# what the exact ratio draws from the same noise.
 
 # %%
 base = {"length": ratio_steps, "reference": n_reference, "decay": weight_decay}
@@ -211,8 +213,8 @@ display(table_of(results["rank_correlation_with_share_error"]))
 
 # %% [markdown]
 # Nothing measured here foretells the share well: not the held-out loss, which rests on a fifth of a small set, and
-# not even the true error of the score, which is an average over all points and noise levels, while a share is decided
-# by few of them. So choose a training length by what it is for, over several seeds.
+# not even the true error of the score, which is an average over all points and noise levels, while a share is
+# decided by few of them. So choose a training length by what it is for, over several seeds.
 #
 # ## Calibration: a ratio that is too sure or too shy
 #
@@ -276,9 +278,9 @@ shown = {n: c for n, c in results["threshold"].items() if "share minus" in n or 
 display(table_of(shown))
 
 # %% [markdown]
-# The correction is needed where noise is as wide as a mode or wider: only there does the score know of two modes, and
-# only there do the two densities' scores differ. Below, plain training is enough, and a learned correction, which is
-# mostly error there, is better left out.
+# The correction is needed where noise is as wide as a mode or wider. At small noise the two densities' scores
+# differ only in the gap between the modes, where hardly any sample lies: there plain training is enough, and a
+# learned correction, which is mostly error, may be left out.
 #
 # ## A better ratio?
 #
@@ -370,10 +372,10 @@ results["digits_ratio"] = against(digits, panels)
 display(table_of(results["digits_ratio"]))
 
 # %% [markdown]
-# The held-out loss is on average above $\log 2 = 0.693$, the loss of knowing nothing, though the same networks' loss
-# on fresh images lies below: with five reference images a class, those that are kept aside are those that the rest
-# lacks. So on sets this small the held-out loss is too dark a judge. Averaging logits helps a little, it does not
-# mend what so few reference images cannot say. The plain network stays the default.
+# The held-out loss of ten images swings from seed to seed, to either side of $\log 2 = 0.693$, the loss of knowing
+# nothing, while the same networks' loss on fresh images hardly moves: on sets this small the held-out loss is too
+# noisy a judge. Averaging logits helps a little, it does not mend what so few reference images cannot say. The
+# plain network stays the default.
 #
 # And with trained denoisers, a minute each: `notebooks/params/07_digits.yaml` turns this on (without it the cell
 # below is silent). There the correction above a noise level only is trained too.

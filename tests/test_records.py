@@ -55,6 +55,8 @@ def test_a_run_that_found_its_ratio_is_given_the_cost_of_the_fit():
     assert set(seconds.columns) == {"ratio", "training"}
     assert seconds.ratio["W-only"] == seconds.ratio["TIW-DSM"] == 30
     assert np.isnan(seconds.ratio["DSM(obs)"]) and np.isnan(seconds.ratio["IW-DSM"])
+    part = made("dsm_ref", ratio=None, stages={"training, taken up": stage(1), "sampling": stage(2)})
+    assert records.costs([part]).stage.tolist() == ["sampling"], "a part of the training is not its cost"
     assert len(records.costs([made()])) == 0, "records of before stages were noted"
 
 

@@ -20,7 +20,7 @@ import yaml
 from accelerate import Accelerator
 from torch.distributed.elastic.multiprocessing.errors import record
 
-from tiwlib import bias, devices, objectives, ratio, runs, sampling, training
+from tiwlib import bias, checkpoints, devices, objectives, ratio, runs, sampling, training
 from tiwlib.batches import Observed
 from tiwlib.datasets import Subset
 from tiwlib.distances import to_uint8
@@ -120,6 +120,11 @@ class Experiment:
     def ratio_is_kept(self) -> bool:
         """Whether the ratio was fitted before, by a run on the same split."""
         return self.method.ratio is not None and self.ratio_path.exists()
+
+    @property
+    def training_stage(self) -> str:
+        """What the record calls the time of training: a part of it only, where a state is taken up."""
+        return "training, taken up" if checkpoints.states(self.checkpoint) else "training"
 
     def denoiser(self) -> Denoiser:
         """The untrained network, its weights from the seed alone."""

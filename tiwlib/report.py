@@ -23,12 +23,16 @@ def row(*cells) -> str:
 
 def plane() -> str:
     """Minority shares in the plane: closed form, and trained with an interval over seeds."""
-    found = record("metrics", "01_density_ratio_2d")
-    lines = [row("objective", "closed form", "trained, mean and 95 % interval"), row("---", "---", "---")]
+    found = record("metrics", "01_density_ratio_2d", "seeds8")
+    n = found["closed_form_samples"]
+    closed = f"closed form, {n:,} samples of it, ± {1.96 * (0.25 / n) ** 0.5:.3f}"
+    lines = [row("objective", closed, "trained, mean and 95 % interval"), row("---", "---", "---")]
     for label in in_order(found["closed_form"]):
         share = found["closed_form"][label]
         t = found["trained"].get(label)
-        trained = f"{t['mean']:.3f} ({t['low']:.3f} to {t['high']:.3f}, {t['seeds']} seeds)" if t else ""
+        trained = (
+            f"{t['mean']:.3f} ({t['low']:.3f} to {t['high']:.3f}, {t['seeds']} seeds)" if t else "not trained"
+        )
         lines.append(row(label, f"{share:.3f}", trained))
     return "\n".join(lines)
 
@@ -81,7 +85,7 @@ def claims() -> str:
     lines = [row(*names), row(*["---"] * len(names))]
     for claim in (c for c in ledger if "value" in c):
         interval = as_text({"mean": claim["value"], "low": claim["low"], "high": claim["high"]})
-        seeds = f", {len(claim['seeds'])} seeds" if len(claim["seeds"]) > 1 else ""
+        seeds = f", {len(claim['seeds'])} {claim['repeats']}" if len(claim["seeds"]) > 1 else ""
         where = f"{claim['setting']}, {', '.join(name[:2] for name in claim['notebooks'])}"
         measured = f"{claim['quantity']}: {interval}{seeds}"
         verdict = f"**{claim['verdict']}**"

@@ -1,5 +1,7 @@
 """Claims about what each objective learns, what the ratio must be, and what it costs: notebooks 06 and 07."""
 
+from dataclasses import replace
+
 from tiwlib.claims.claim import Claim
 from tiwlib.claims.evidence import Measured, above, below, counted, near, records, repeated, within_run
 from tiwlib.claims.plane import MONTE_CARLO
@@ -45,7 +47,7 @@ READERS = "ours, asked by readers"
 CLAIMS = [
     converges(
         "released-worse",
-        "The formula in the authors' code moves away from the unbiased share: below the observed 0.35",
+        "The formula in the authors' code moves away from the unbiased share: below the 0.35 of its batches",
         "ours, of the released code",
         "released code",
         below(0.35),
@@ -59,7 +61,7 @@ CLAIMS = [
     ),
     converges(
         "mixture-untold",
-        "At one reference sample in 21, the weight that believes in one half keeps the bias",
+        "At one reference sample in 21, the weight that believes in one half leaves half of the bias",
         "ours",
         "TIW-DSM, 1 : 20, told 1/2",
         below(0.45),
@@ -161,15 +163,13 @@ CLAIMS = [
         "better_ratio_trained",
         "share_error cross-fitted minus plain",
     ),
-    ablation(
+    Claim(
         "step-cost",
         "A step of TIW-DSM need not cost what the authors' does, 1.43 of a plain step",
         "ours",
         "digits-lt",
         "time of a step over plain training's",
+        lambda: replace(seeds_of("cost", "TIW-DSM", "times_plain"), repeats="timings"),
         below(1.43),
-        "cost",
-        "TIW-DSM",
-        "times_plain",
     ),
 ]

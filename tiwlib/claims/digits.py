@@ -115,6 +115,21 @@ CLAIMS = [
         lambda: difference(trained("c_only", UNFAIR), trained("tiw_dsm", UNFAIR)),
         near(0, EQUAL_SHARES),
     ),
+    *(
+        Claim(
+            f"digits-tiw-iw-{metric.replace('_', '-')}",
+            f"TIW-DSM has {what} than IW-DSM",
+            "ours",
+            "digits-lt",
+            f"{measure}, TIW-DSM minus IW-DSM",
+            lambda metric=metric: difference(*(trained(method, metric) for method in ("tiw_dsm", "iw_dsm"))),
+            above(0),
+        )
+        for metric, what, measure in (
+            ("recall", "a higher recall", "recall"),
+            (NEARNESS, "samples farther from its training images", "distance to the nearest training image"),
+        )
+    ),
     Claim(
         "digits-debiases",
         "TIW-DSM's shares are fairer than those of plain training on the same batches",

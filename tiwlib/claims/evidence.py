@@ -33,6 +33,7 @@ class Measured:
     interval: str
     seeds: list[int]
     runs: list[str]
+    repeats: str = "seeds"  # what `seeds` counts: seeds, or turns of a clock
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ CLAIMS = [
     ),
     Claim(
         "obs-biased",
-        "Plain training on the observed data keeps the bias",
+        "Plain training on half-and-half batches keeps their bias",
         "paper",
         "2-D",
         "minority share, DSM(obs)",

@@ -93,12 +93,16 @@ STAGES = {"ratio": "ratio network", "training": "training", "sampling": "samplin
 
 
 def cost(frame: pd.DataFrame) -> Figure:
-    """Seconds of each stage, stacked, and the memory at the peak of training. frame: from records.costs."""
+    """Median seconds of each stage, stacked, and the memory at the peak of training. frame: from records.costs."""
     order = in_order(frame.method)
     figure, (left, right) = plt.subplots(
         1, 2, figsize=(8.4, 0.36 * len(order) + 1.6), sharey=True, width_ratios=(3, 2)
     )
-    seconds = frame.pivot_table(index="method", columns="stage", values="seconds").reindex(order).fillna(0)
+    seconds = (
+        frame.pivot_table(index="method", columns="stage", values="seconds", aggfunc="median")
+        .reindex(order)
+        .fillna(0)
+    )
     before = 0 * seconds.iloc[:, 0]
     hatches = ("", "///", "...", "xxx")
     for i, (stage, label) in enumerate(STAGES.items()):
@@ -108,7 +112,7 @@ def cost(frame: pd.DataFrame) -> Figure:
             before = before + seconds[stage]
     memory = frame[frame.stage == "training"]
     sns.stripplot(memory, x="peak_memory_mb", y="method", order=order, color="C0", jitter=False, ax=right)
-    left.set(xlabel="seconds, mean over runs", ylabel="")
+    left.set(xlabel="seconds, median over runs", ylabel="")
     right.set(
         xlabel="memory at the peak of training (MB)", ylabel="", xlim=(0, 1.1 * memory.peak_memory_mb.max())
     )

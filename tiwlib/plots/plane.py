@@ -42,6 +42,7 @@ def _frame(axes, extent: float):
         ylim=(-extent, extent),
         xticks=(-extent, 0, extent),
         yticks=(-extent, 0, extent),
+        aspect="equal",
     )
 
 
@@ -58,14 +59,14 @@ def scores_and_ratio(exact: ExactRatio, ratio=None, sigmas=(0.1, 1.0, 3.0), exte
         "learned log ratio\nand its gradient",
     )
     shown = (exact,) if ratio is None else (exact, ratio)
-    size = (2.75 * (2 + len(shown)), 2.6 * len(sigmas))
+    size = (2.9 * (2 + len(shown)), 2.5 * len(sigmas))
     figure, axes = plt.subplots(len(sigmas), 2 + len(shown), figsize=size, sharex=True, sharey=True)
     for row, level in zip(axes, sigmas, strict=True):
         sigma = torch.full((len(points),), level)
         for panel, density in zip(row, (exact.p_bias, exact.p_data), strict=False):
             shade = _heat(panel, points, density.log_prob(points, sigma).exp(), cmap="Blues")
             _arrows(panel, arrows, density.score(arrows, sigma[: len(arrows)]), extent)
-            figure.colorbar(shade, ax=panel, shrink=0.85)
+            figure.colorbar(shade, ax=panel, shrink=0.85, label="density")
         for panel, which in zip(row[2:], shown, strict=True):
             with torch.no_grad():
                 values = which.log_ratio(points, sigma)

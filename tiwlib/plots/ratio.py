@@ -107,9 +107,10 @@ def fit_history(histories: dict[str, pd.DataFrame], kept: dict[str, int]) -> Fig
 
 
 def weights(frame: pd.DataFrame) -> Figure:
-    """Histograms of the weights of biased images, a panel for each sigma, with the share below 0.01.
+    """Histograms of the weights of biased images, a panel for each sigma, with the share of ratios below 0.01.
 
-    frame: columns estimator, sigma, log10_w (lower edge of a bin), share; from records.weights.
+    frame: columns estimator, sigma, log10_w (lower edge of a bin), share; from records.weights. In half-and-half
+    batches r = 0.01 is log10 w = -1.70, an edge.
     """
     sigmas = sorted(frame.sigma.unique())
     figure, axes = plt.subplots(
@@ -127,11 +128,11 @@ def weights(frame: pd.DataFrame) -> Figure:
             part = frame[(frame.sigma == sigma) & (frame.estimator == estimator)]
             if len(part):
                 panel.bar(part.log10_w, part.share, width, align="edge", label=estimator, **style)
-                lines.append(f"{part.share[part.log10_w < -2].sum():.1%} {estimator}")
-        panel.axvline(-2, 0, 0.75, color="0.4", linewidth=1, linestyle=":")
+                lines.append(f"{part.share[part.log10_w < -1.75].sum():.1%} {estimator}")
+        panel.axvline(-1.7, 0, 0.75, color="0.4", linewidth=1, linestyle=":")
         panel.set_title(rf"$\sigma = {sigma:g}$")
         where = {"xycoords": "axes fraction", "va": "top", "fontsize": "small"}
-        panel.annotate("\n".join(["below 0.01:", *lines]), (0.02, 0.98), **where)
+        panel.annotate("\n".join(["$r$ below 0.01:", *lines]), (0.02, 0.98), **where)
         panel.set(xlabel="weight $w$", yticks=[], ylim=(0, 1.35 * frame.share[frame.sigma == sigma].max()))
     seen = frame[frame.share > 0].log10_w
     low = int(np.floor(min(seen.min(), -2.2)))

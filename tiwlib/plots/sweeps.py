@@ -83,7 +83,7 @@ def differences(frame: pd.DataFrame, base: str, measures: dict[str, str]) -> Fig
             mean, half = summary(paired)
             panel.plot(paired, np.full(len(paired), row), "o", color="C0", alpha=0.7, markersize=5)
             panel.errorbar(mean, row + 0.22, xerr=half, fmt="D", color="black", capsize=3, markersize=4)
-        panel.set(xlabel=label, ylim=(len(order) - 0.4, -0.6))
+        panel.set(xlabel=f"difference in\n{label}", ylim=(len(order) - 0.4, -0.6))
         panel.set_yticks(range(len(order)), [f"{method} minus {base}" for method in order])
     sns.despine(figure)
     return close(figure)
