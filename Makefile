@@ -3,7 +3,7 @@
 # make siblings    the sibling methods on four problems, 3 seeds (notebook 08)
 # make notebooks   run the committed notebooks anew, in place (after a change of a .py)
 # make sweep       CONFIG=workflow/NAME.yaml: the runs of that file which are not done; docs/sweeps.md
-# make ledger      the runs behind every claim, then figures, results/claims.json and the README's tables
+# make ledger      the runs behind the claims but those on siblings, then figures, results/claims.json and the README's tables
 # make gpu         what waits for a GPU: tests, benchmarks, a short CIFAR-10 (docs/performance.md)
 
 PYTHON ?= python3
@@ -32,6 +32,7 @@ ledger: .venv/ready
 siblings: .venv/ready
 	$(SWEEP) workflow/siblings.yaml
 	$(SWEEP) --again workflow/siblings_all.yaml
+	$(MAKE) --no-print-directory claims
 
 figures: .venv/ready
 	$(SWEEP) --again workflow/figures.yaml

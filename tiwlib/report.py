@@ -10,6 +10,7 @@ from pathlib import Path
 from tiwlib.intervals import as_text
 from tiwlib.plots import in_order
 from tiwlib.runs import PROJECT, results_root
+from tiwlib.siblings import METHODS
 
 
 def record(part: str, notebook: str, run: str = "default") -> dict:
@@ -108,7 +109,8 @@ def siblings() -> str:
     problems = ("gmm", "0v1", "low-high", "long-tail")
     found = {problem: record("metrics", "08_siblings", problem)["methods"] for problem in problems}
     lines = [row("method", "requires", *problems), row(*["---"] * (len(problems) + 2))]
-    for name, measures in found["gmm"].items():
+    for name in METHODS:
+        measures = found["gmm"][name]
         cells = (found[problem].get(name) for problem in problems)
         texts = (as_text(cell["discrepancy"]) if cell else "" for cell in cells)
         lines.append(row(measures["label"], measures["requires"], *texts))

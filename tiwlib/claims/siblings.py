@@ -100,12 +100,36 @@ def same_share(id: str, statement: str, method: str, rival: str, problem: str, s
     )
 
 
+def fairer(id: str, statement: str, problem: str, one: tuple, other: tuple) -> Claim:
+    """one, other: (method,) or (method, run), the names that of_method takes."""
+
+    def measure() -> Measured:
+        a, b = (of_method(problem, method, "discrepancy", run="".join(run)) for method, *run in (one, other))
+        return difference(a, b)
+
+    what = "difference in the fairness discrepancy"
+    return Claim(
+        f"siblings-{id}-{problem}", statement, "ours", problem, what, measure, below(0), PROBLEMS[problem]
+    )
+
+
 CLAIMS = [
     *(fair("adp", problem) for problem in ("gmm", "low-high")),
     *(halved("adp", problem) for problem in PROBLEMS),
     *(no_worse("adp", problem) for problem in PROBLEMS),
     *(fair("invdiff_oracle", problem) for problem in PROBLEMS),
     *(fair_without_variance(problem) for problem in ("0v1", "low-high")),
+    *(
+        fairer(
+            "invdiff-oracle-variance",
+            "InvDiff with true groups is fairer without its variance term than with it",
+            problem,
+            ("invdiff_oracle", f"{problem}-lambda0"),
+            ("invdiff_oracle",),
+        )
+        for problem in ("0v1", "low-high")
+    ),
+    fairer("iw-tiw", "IW-DSM is fairer than TIW-DSM", "0v1", ("iw_dsm",), ("tiw_dsm",)),
     *(fair("invdiff", problem) for problem in ("gmm", "0v1")),
     halved("invdiff", "low-high"),
     *(fair("ddm_balanced", problem) for problem in ("gmm", "0v1")),
