@@ -179,7 +179,7 @@ def ratio_size() -> str:
 
 
 PAGES = {
-    PROJECT / "README.md": (plane, ratio, digits, siblings, claims, notebooks),
+    PROJECT / "README.md": (plane, ratio, digits, mnist, siblings, claims, notebooks),
     PROJECT / "docs" / "performance.md": (speed, ratio_size),
 }
 
