@@ -72,7 +72,9 @@ def main() -> None:
     asked = {name: value for name, value in vars(options).items() if name not in ("root", "source")}
     found = {"torch": torch.__version__, **asked, "difference": {"mean": mean, "low": low, "high": high}}
     found["rows"] = rows
-    out = Path(__file__).parent / "results" / f"{options.machine}-ratio-size.json"
+    out = (
+        Path(__file__).parent / "results" / f"{options.machine}-ratio-size-{Path(options.setting).stem}.json"
+    )
     out.write_text(json.dumps(found, indent=1) + "\n")
 
 

@@ -140,8 +140,8 @@ class Experiment:
         """
         p, first = self.params, self.accelerator.is_main_process
         identity = {**self.hashes, "network": p["network"], "width": p["width"], "dropout": p["dropout"]}
-        for network in (denoiser, fitted and fitted.network) if p["compiled"] else ():
-            if network:
+        if p["compiled"]:
+            for network in [denoiser, *([fitted.network] if fitted else [])]:
                 devices.compile_body(network)
         with runs.alone(self.checkpoint, self.name) if first else nullcontext():
             yield from training.train(

@@ -76,7 +76,11 @@ def mnist() -> str:
     (seen,) = {p["steps"] * p["batch_size"] for p in params}  # equal budgets
     made = [record("provenance", "04_train", name) for name in names]
     machines = " and ".join(sorted({f"{p['device']} of {p['machine']}" for p in made}))
-    return f"{compared('mnist-lt-5')}\n\nEach run has seen {seen:,} images, on {machines}."
+    minutes = sorted(p["wall_seconds"] / 60 for p in made)
+    return (
+        f"{compared('mnist-lt-5')}\n\nEach run has seen {seen:,} images, on {machines}; it took {minutes[0]:.0f} to "
+        f"{minutes[-1]:.0f} minutes of one thread, the longest beside other work."
+    )
 
 
 def claims() -> str:
@@ -164,7 +168,7 @@ def speed() -> str:
 def ratio_size() -> str:
     """The small ratio network beside one ten times larger."""
     lines = []
-    for path in sorted((PROJECT / "benchmarks" / "results").glob("*-ratio-size.json")):
+    for path in sorted((PROJECT / "benchmarks" / "results").glob("*-ratio-size-*.json")):
         found = json.loads(path.read_text())
         by_size = {}
         for r in found["rows"]:

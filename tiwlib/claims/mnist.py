@@ -1,4 +1,4 @@
-"""Claims that MNIST decides, 10,000 images with a long tail and 500 balanced ones: notebook 04, three seeds."""
+"""Claims that MNIST decides, 10,000 images with a long tail and 500 balanced ones: notebook 04."""
 
 from tiwlib.claims.claim import Claim
 from tiwlib.claims.digits import EQUAL_SHARES, NEARNESS, RIVALS, UNFAIR, tiw_below, trained, vanishing_claim
@@ -28,5 +28,5 @@ CLAIMS = [
         below(EQUAL_SHARES),
         "mnist",
     ),
-    vanishing_claim(**WHERE),
+    vanishing_claim("mnist-weights-75", **WHERE),
 ]
