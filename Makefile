@@ -9,11 +9,11 @@
 PYTHON ?= python3
 
 NOTEBOOKS := 01_density_ratio_2d 02_biased_datasets 03_ratio_accuracy 04_train 05_figures \
-             06_what_each_objective_learns 07_ablations 08_siblings
+             06_what_each_objective_learns 07_ablations 08_baselines
 
 # Runs at a time: JOBS, or one for each GPU slot, or two of one thread, for the networks are small.
 ENV   := PATH="$(CURDIR)/.venv/bin:$$PATH" OMP_NUM_THREADS=1
-SWEEP := $(ENV) python -m tiwlib.sweep $(if $(JOBS),--jobs $(JOBS)) $(if $(PROFILE),--profile $(PROFILE))
+SWEEP := $(ENV) python -m workflow.sweep $(if $(JOBS),--jobs $(JOBS)) $(if $(PROFILE),--profile $(PROFILE))
 
 .PHONY: reproduce sweep ledger siblings figures claims gpu test notebooks
 
@@ -30,30 +30,30 @@ ledger: .venv/ready
 	$(MAKE) --no-print-directory figures claims
 
 siblings: .venv/ready
-	$(SWEEP) workflow/siblings.yaml
-	$(SWEEP) --again workflow/siblings_all.yaml
+	$(SWEEP) workflow/baselines.yaml
+	$(SWEEP) --again workflow/baselines_all.yaml
 	$(MAKE) --no-print-directory claims
 
 figures: .venv/ready
 	$(SWEEP) --again workflow/figures.yaml
 
 claims: .venv/ready
-	$(ENV) python -m tiwlib.claims
-	$(ENV) python -m tiwlib.report
+	$(ENV) python -m ledger
+	$(ENV) python -m ledger.report
 
 gpu: .venv/ready
 	.venv/bin/pytest -m gpu
 	$(ENV) python benchmarks/speed.py --networks paper digits mnist celeba --precisions bf16 fp32
 	$(ENV) python benchmarks/ratio_size.py --root data
-	$(ENV) python -m tiwlib.classifier cifar10-lt-5 --root data
+	$(ENV) python -m tiwlib.measures.classifier cifar10-lt-5 --root data
 	$(SWEEP) workflow/cifar10_short.yaml
 
 test: .venv/ready
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 --dist loadfile
-	$(ENV) python tests/run_nbval.py
-	OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 -m slow tests/test_long_notebooks.py
+	$(ENV) python tests/support/run_nbval.py
+	OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 -m slow tests/notebooks/test_long_notebooks.py
 
 notebooks: .venv/ready
 	$(ENV) python notebooks/execute.py $(NOTEBOOKS)

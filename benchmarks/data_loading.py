@@ -31,8 +31,8 @@ def feed(root: Path) -> dict:
     import numpy as np
     import torch
 
-    from tiwlib import datasets
-    from tiwlib.datasets.store import stored
+    from tiwlib import data as datasets
+    from tiwlib.data.store import stored
 
     torch.set_num_threads(2)
     imported = process.memory_info().rss
@@ -56,7 +56,7 @@ def make_array(root: Path) -> None:
     """A store of random images, written by the store's own builder."""
     import numpy as np
 
-    from tiwlib.datasets.store import Recipe, stored
+    from tiwlib.data.store import Recipe, stored
 
     rng = np.random.default_rng(0)
     sizes = [min(1000, FEED[0] - first) for first in range(0, FEED[0], 1000)]
@@ -69,7 +69,7 @@ def build(root: Path) -> dict:
     import numpy as np
     from PIL import Image
 
-    from tiwlib import datasets
+    from tiwlib import data as datasets
 
     rng = np.random.default_rng(0)
     path = root / "files.zip"

@@ -15,8 +15,9 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from tiwlib import bias, devices, intervals, ratio
-from tiwlib.datasets import Subset
+from tiwlib import devices, ratio
+from tiwlib.data import Subset, bias
+from tiwlib.measures import intervals
 from tiwlib.networks import image_ratio, seeded
 from tiwlib.noise import LogNormal
 

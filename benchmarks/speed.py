@@ -25,7 +25,7 @@ from networks import gflop
 
 from tiwlib import devices, objectives, sampling, training
 from tiwlib.batches import Observed
-from tiwlib.datasets import Subset
+from tiwlib.data import Subset
 from tiwlib.networks import image_denoiser, image_ratio, paper_denoiser
 from tiwlib.noise import LogNormal, sampling_grid
 

@@ -43,7 +43,7 @@ def sweep(folder: Path, runs: int, blocks: int, jobs: int) -> tuple[float, float
     tiny_notebook.write(folder / "notebooks")
     entry = {"notebook": "tiny", "params": {"hashes": blocks}, "vary": {"seed": list(range(runs))}}
     (folder / "sweep.yaml").write_text(yaml.safe_dump({"runs": [entry]}))
-    command = [sys.executable, "-m", "tiwlib.sweep", "sweep.yaml", "--jobs", str(jobs)]
+    command = [sys.executable, "-m", "workflow.sweep", "sweep.yaml", "--jobs", str(jobs)]
     began = time.perf_counter()
     subprocess.run(command, cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL)
     seconds = time.perf_counter() - began

@@ -40,9 +40,10 @@ from functools import partial
 import pandas as pd
 import torch
 
-from tiwlib import gaussians, intervals, objectives, plots, ratio, runs, sampling, training
+from tiwlib import gaussians, objectives, plots, ratio, runs, sampling, training
 from tiwlib.batches import Observed
 from tiwlib.gaussians import EXACT_RATIO, P_BIAS, P_DATA
+from tiwlib.measures import intervals
 from tiwlib.networks import point_denoiser, point_ratio, seeded
 from tiwlib.noise import Clean, LogNormal
 
@@ -64,7 +65,9 @@ chosen = {name: objectives.method(name) for name in methods}
 if seeds < 2:
     raise ValueError(f"seeds={seeds}: must be at least 2, for an interval")
 torch.set_num_threads(1)  # networks this small lose time to a second thread
-law = LogNormal.for_data(gaussians.SIGMA_DATA)  # EDM's law of sigma, for data of this scale
+noise_distribution = LogNormal.for_data(
+    gaussians.SIGMA_DATA
+)  # EDM's distribution of sigma, for data of this scale
 
 # %% [markdown]
 # ## The exact ratio
@@ -90,12 +93,12 @@ assert torch.allclose(
 
 
 # %%
-def fit_ratio(biased, reference, law, seed):
+def fit_ratio(biased, reference, noise_distribution, seed):
     network = seeded(point_ratio, 2, gaussians.SIGMA_DATA, seed=seed)
-    return ratio.fit(network, biased, reference, law, steps=ratio_steps, seed=seed)
+    return ratio.fit(network, biased, reference, noise_distribution, steps=ratio_steps, seed=seed)
 
 
-learned = fit_ratio(*gaussians.draw_pair(n_biased, n_reference, seed=0), law, seed=0)
+learned = fit_ratio(*gaussians.draw_pair(n_biased, n_reference, seed=0), noise_distribution, seed=0)
 figure = plots.scores_and_ratio(EXACT_RATIO, learned)
 record.figure(figure, "scores_and_ratio")
 
@@ -141,9 +144,9 @@ for name in ("dsm_ref", "iw_dsm", "tiw_dsm", "c_only"):
 rows, samples, learned_shares = [], {}, []
 for seed in range(seeds):
     biased, reference = gaussians.draw_pair(n_biased, n_reference, seed)
-    laws = {"time_dependent": law, "time_independent": Clean()}
+    distributions = {"time_dependent": noise_distribution, "time_independent": Clean()}
     wanted = {method.ratio for method in chosen.values() if method.ratio}
-    ratios = {kind: fit_ratio(biased, reference, laws[kind], seed) for kind in sorted(wanted)}
+    ratios = {kind: fit_ratio(biased, reference, distributions[kind], seed) for kind in sorted(wanted)}
     tiw = objectives.minimiser(
         objectives.METHODS["tiw_dsm"],
         EXACT_RATIO,
@@ -156,7 +159,13 @@ for seed in range(seeds):
         observed = Observed(biased, reference, method.fraction(reference_fraction))
         schedule = training.Schedule(steps, batch_size=256, lr=2e-3)
         for _ in training.train(
-            denoiser, method, observed, law, schedule, ratio=ratios.get(method.ratio), seed=seed
+            denoiser,
+            method,
+            observed,
+            noise_distribution,
+            schedule,
+            ratio=ratios.get(method.ratio),
+            seed=seed,
         ):
             pass
         x = sample(denoiser, n_samples, seed=seed)

@@ -31,14 +31,15 @@
 # | the setting's images, fetched if missing | `results/02_biased_datasets/<run>/` | seconds |
 # | or your own folders or zips | an array below `root`, once per data set | a minute for 60,000 files |
 #
-# `python -m tiwlib.datasets list` names the settings. `data/README.md` says where the data come from, and how
+# `python -m tiwlib.data list` names the settings. `data/README.md` says where the data come from, and how
 # to give your own: a biased and a reference folder without groups, or one folder with groups.
 
 # %%
 import numpy as np
 from IPython.display import display
 
-from tiwlib import bias, manifest, plots, runs, settings
+from tiwlib import plots, runs
+from tiwlib.data import bias, manifest, settings
 
 # %% tags=["parameters"]
 run = "default"  # name of the record under results/02_biased_datasets/

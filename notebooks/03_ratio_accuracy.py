@@ -40,15 +40,16 @@ import pandas as pd
 import torch
 from IPython.display import display
 
-from tiwlib import bias, gaussians, intervals, metrics, plots, ratio, runs
-from tiwlib.datasets import Subset
+from tiwlib import gaussians, plots, ratio, runs
+from tiwlib.data import Subset, bias
 from tiwlib.gaussians import EXACT_RATIO
+from tiwlib.measures import intervals, metrics
 from tiwlib.networks import image_ratio, point_ratio, seeded
 from tiwlib.noise import Clean, LogNormal
 
 # %% tags=["parameters"]
 run = "default"  # name of the record under results/03_ratio_accuracy/
-setting = "gaussians"  # the paper's 2-D pair, or images: a name of `python -m tiwlib.datasets list`
+setting = "gaussians"  # the paper's 2-D pair, or images: a name of `python -m tiwlib.data list`
 n_biased = 10_000  # 2-D only: samples of the biased density
 n_reference = 500  # 2-D only: samples of the unbiased density
 seeds = 8  # repetitions, each with data and network of its own
@@ -75,7 +76,7 @@ torch.set_num_threads(1)  # networks this small lose time to a second thread
 if min(seeds, length_seeds) < 2:
     raise ValueError(f"seeds={seeds}, length_seeds={length_seeds}: must be at least 2, for an interval")
 in_the_plane = setting == "gaussians" and not biased
-law = LogNormal.for_data(gaussians.SIGMA_DATA) if in_the_plane else LogNormal()
+noise_distribution = LogNormal.for_data(gaussians.SIGMA_DATA) if in_the_plane else LogNormal()
 
 
 def problem(seed, n_biased=n_biased, n_reference=n_reference):
@@ -87,14 +88,24 @@ def problem(seed, n_biased=n_biased, n_reference=n_reference):
     return *(Subset(made.data.images, part) for part in (made.split.biased, made.split.reference)), made
 
 
-def fit(biased_set, reference_set, seed, law=law, steps=ratio_steps, weight_decay=weight_decay, stop="last"):
+def fit(
+    biased_set,
+    reference_set,
+    seed,
+    noise_distribution=noise_distribution,
+    steps=ratio_steps,
+    weight_decay=weight_decay,
+    stop="last",
+):
     if in_the_plane:
         network, batch_size = seeded(point_ratio, 2, gaussians.SIGMA_DATA, seed=seed), 256
     else:
         channels = biased_set.images.shape[1]
         network, batch_size = seeded(image_ratio, channels, dropout=ratio_dropout, seed=seed), 128
     options = {"steps": steps, "lr": ratio_lr, "weight_decay": weight_decay, "stop": stop}
-    return ratio.fit(network, biased_set, reference_set, law, batch_size=batch_size, seed=seed, **options)
+    return ratio.fit(
+        network, biased_set, reference_set, noise_distribution, batch_size=batch_size, seed=seed, **options
+    )
 
 
 # %% [markdown]
@@ -134,8 +145,11 @@ else:
 rows, fits = [], []
 for seed in range(seeds):
     biased_set, reference_set, made = problem(seed)
-    pair = {"time-dependent": law, "time-independent": Clean()}
-    both = {name: fit(biased_set, reference_set, seed, its_law) for name, its_law in pair.items()}
+    pair = {"time-dependent": noise_distribution, "time-independent": Clean()}
+    both = {
+        name: fit(biased_set, reference_set, seed, its_distribution)
+        for name, its_distribution in pair.items()
+    }
     fits.append(both)
     if in_the_plane:
         dependent = metrics.ratio_errors(both["time-dependent"], EXACT_RATIO)

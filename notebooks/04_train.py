@@ -34,15 +34,17 @@ import numpy as np
 import pandas as pd
 from IPython.display import display
 
-from tiwlib import classifier, cost, devices, distances, intervals, metrics, plots, runs
-from tiwlib.experiment import Experiment, launch
+from tiwlib import devices, plots, runs
+from tiwlib.measures import classifier, distances, intervals, metrics
 from tiwlib.networks import parameters_of, save_pretrained
+from tiwlib.runs import cost
+from tiwlib.runs.experiment import Experiment, launch
 
 # %% tags=["parameters"]
 run = ""  # name of the record; empty: setting, method and seed
 method = "tiw_dsm"  # dsm_ref, dsm_obs, iw_dsm, tiw_dsm, w_only or c_only
 seed = 0  # of the split, the networks, the training and the samples
-setting = "digits-lt"  # a name of `python -m tiwlib.datasets list`, or the path of a .json file
+setting = "digits-lt"  # a name of `python -m tiwlib.data list`, or the path of a .json file
 root = "data"  # where downloads and arrays are kept
 source = ""  # a folder or zip of the setting's images, instead of a download
 biased = ""  # your own biased images, a folder or zip, instead of a setting

@@ -28,8 +28,10 @@
 import pandas as pd
 from IPython.display import display
 
-from tiwlib import intervals, objectives, plots, records, runs
+from tiwlib import objectives, plots, runs
 from tiwlib.gaussians import EXACT_RATIO
+from tiwlib.measures import intervals
+from tiwlib.runs import tables as records
 
 # %% tags=["parameters"]
 run = "default"  # name of the record under results/05_figures/
@@ -205,7 +207,7 @@ kept = {label: path for label, path in kept.items() if path.exists()}
 if kept:
     display(record.figure(plots.samples_by_group(kept, group_names), "samples_by_group"))
 elif has_groups:
-    print("the records hold no samples by group: python -m tiwlib.sweep --again workflow/ledger.yaml")
+    print("the records hold no samples by group: python -m workflow.sweep --again workflow/ledger.yaml")
 
 # %% [markdown]
 # ## The parts of the objective
@@ -277,7 +279,7 @@ if len(spread):
             )
 else:
     low = {}
-    print("the records hold no weights: python -m tiwlib.sweep --again workflow/ledger.yaml")
+    print("the records hold no weights: python -m workflow.sweep --again workflow/ledger.yaml")
 
 # %% [markdown]
 # ## What it costs
@@ -292,7 +294,7 @@ if len(spent):
     device = plain[0]["provenance"]["device"]
     print(f"on {device}, {plain[0]['provenance']['machine']}")
 else:
-    print("the records hold no times of stages: python -m tiwlib.sweep --again workflow/ledger.yaml")
+    print("the records hold no times of stages: python -m workflow.sweep --again workflow/ledger.yaml")
 
 # %% [markdown]
 # ## The record

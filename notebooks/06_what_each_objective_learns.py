@@ -40,11 +40,14 @@ import pandas as pd
 import torch
 from IPython.display import display
 
-from tiwlib import bias, intervals, plane, plots, runs
+from tiwlib import plots, runs
+from tiwlib.closed_form import LOG_MENDED, RELEASED, SIGN_MENDED
+from tiwlib.data import bias
 from tiwlib.gaussians import EXACT_RATIO, P_BIAS, P_DATA
+from tiwlib.measures import intervals
+from tiwlib.measures import two_d as plane
 from tiwlib.objectives import method, minimiser
-from tiwlib.released import LOG_MENDED, RELEASED, SIGN_MENDED
-from tiwlib.trial import Trial
+from tiwlib.runs.trial import Trial
 
 # %% tags=["parameters"]
 run = "default"  # name of the record under results/06_what_each_objective_learns/
@@ -53,7 +56,7 @@ reference_fraction = 0.5  # pi, share of reference samples in a batch
 alphas = [0.25, 0.5, 1.0, 2.0, 2.5]  # powers of the weight in TIW-DSM; the paper's
 iw_alphas = [0.125, 0.25, 0.5, 1.0]  # powers of the weight in IW-DSM; the paper's
 fractions = [0.0476, 0.2, 0.35, 0.5, 0.65, 0.8]  # shares pi of batches whose weight believes in one half
-setting = "digits-lt"  # images with groups: a name of `python -m tiwlib.datasets list`
+setting = "digits-lt"  # images with groups: a name of `python -m tiwlib.data list`
 root = "data"  # where downloads and arrays are kept
 seeds = 3  # on images: repetitions, each with split, ratio and networks of its own
 digits_alphas = [2.0]  # on images: powers of the weight beside 1

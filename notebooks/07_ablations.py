@@ -40,25 +40,16 @@ import pandas as pd
 import torch
 from IPython.display import display
 
-from tiwlib import (
-    batches,
-    bias,
-    gaussians,
-    intervals,
-    metrics,
-    objectives,
-    plane,
-    plots,
-    ratio,
-    runs,
-    step_cost,
-    training,
-)
-from tiwlib.cross_fitting import cross_fit
+from tiwlib import batches, gaussians, objectives, plots, ratio, runs, training
+from tiwlib.data import bias
+from tiwlib.estimators.cross_fitting import cross_fit
 from tiwlib.gaussians import EXACT_RATIO, P_DATA
+from tiwlib.measures import intervals, metrics
+from tiwlib.measures import two_d as plane
 from tiwlib.networks import image_denoiser, image_ratio, parameters_of, point_denoiser, point_ratio, seeded
 from tiwlib.noise import LogNormal
-from tiwlib.trial import Trial
+from tiwlib.runs import step_cost
+from tiwlib.runs.trial import Trial
 
 # %% tags=["parameters"]
 run = "default"  # name of the record under results/07_ablations/
@@ -77,7 +68,7 @@ folds = 5  # of cross-fitting, and members of the ensemble
 small_references = [25, 100]  # sizes of the reference set at which better ratios are compared
 trained_seeds = 4  # of them with a trained denoiser, at the last of those sizes
 denoiser_steps = 400  # training length of that denoiser
-setting = "digits-lt"  # images with groups: a name of `python -m tiwlib.datasets list`
+setting = "digits-lt"  # images with groups: a name of `python -m tiwlib.data list`
 root = "data"  # where downloads and arrays are kept
 digits_seeds = 3  # on images: repetitions of the comparison of ratios
 digits_trained = 0  # on images: of them with trained denoisers, a minute each; 0 leaves that section out
@@ -93,7 +84,7 @@ if min(seeds, digits_seeds, trained_seeds) < 2:
     raise ValueError(f"seeds={seeds}, digits_seeds={digits_seeds}, trained_seeds={trained_seeds}: at least 2")
 if digits_trained == 1 or digits_trained > digits_seeds or trained_seeds > seeds:
     raise ValueError(f"digits_trained={digits_trained}, trained_seeds={trained_seeds}: 0 or 2, to all seeds")
-law = LogNormal.for_data(gaussians.SIGMA_DATA)
+noise_distribution = LogNormal.for_data(gaussians.SIGMA_DATA)
 tiw = objectives.method("tiw_dsm")
 sample = partial(plane.drawn, n=n_samples, steps=18, dtype=torch.float32)
 results = {}
@@ -103,7 +94,7 @@ def fit(pair, seed, member=0, held=None, steps=ratio_steps, decay=weight_decay):
     """A ratio of the plane; another member has other initial weights."""
     network = seeded(point_ratio, 2, gaussians.SIGMA_DATA, seed=seed + 1000 * member)
     options = {"steps": steps, "weight_decay": decay, "seed": seed, "held": held, "evaluations": 1}
-    return ratio.fit(network, *pair, law, **options)
+    return ratio.fit(network, *pair, noise_distribution, **options)
 
 
 def share_of(which, seed):
@@ -307,7 +298,9 @@ for size in small_references:
                 denoiser = seeded(point_denoiser, 2, gaussians.SIGMA_DATA, seed=seed)
                 observed = batches.Observed(*pair, 0.5, labels)
                 schedule = training.Schedule(denoiser_steps, batch_size=256, lr=2e-3)
-                for _ in training.train(denoiser, tiw, observed, law, schedule, ratio=which, seed=seed):
+                for _ in training.train(
+                    denoiser, tiw, observed, noise_distribution, schedule, ratio=which, seed=seed
+                ):
                     pass
                 share = gaussians.minority_share(sample(denoiser, seed=seed))
                 trained.append(

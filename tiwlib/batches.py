@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tiwlib import devices
+from tiwlib.noise import NoiseDistribution
 
 
 class Observed:
@@ -45,6 +45,13 @@ class Observed:
         return x0 if self.labels is None else (x0, torch.cat([self.labels[i][at] for i, at in rows]))
 
 
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor on the device. From the CPU to a GPU without waiting for what the GPU has yet to do."""
+    if tensor.device.type == "cpu" and device.type == "cuda":
+        tensor = tensor.pin_memory()  # a copy from other memory waits
+    return tensor.to(device, non_blocking=True)
+
+
 def seed_step(seed: int, step: int, process: int) -> None:
     """Seed torch's global generators for one step of one process.
 
@@ -59,13 +66,15 @@ def seed_step(seed: int, step: int, process: int) -> None:
 
 def flip_half(x0: Tensor) -> Tensor:
     """Mirror each image (B, C, H, W) left to right with probability one half."""
-    mirrored = devices.sent(torch.rand(len(x0)) < 0.5, x0.device)
+    mirrored = sent(torch.rand(len(x0)) < 0.5, x0.device)
     return torch.where(mirrored[:, None, None, None], x0.flip(-1), x0)
 
 
-def draw(observed, n: int, law, device: torch.device, flip: bool = False) -> tuple[Tensor, ...]:
+def draw(
+    observed, n: int, noise_distribution: NoiseDistribution, device: torch.device, flip: bool = False
+) -> tuple[Tensor, ...]:
     """x0 (n, ...), sigma (n,), noise (n, ...), and labels (n,) if `observed.batch(n)` is a pair of x0 and labels."""
     drawn = observed.batch(n)
-    x0, *labels = (devices.sent(part, device) for part in (drawn if isinstance(drawn, tuple) else (drawn,)))
+    x0, *labels = (sent(part, device) for part in (drawn if isinstance(drawn, tuple) else (drawn,)))
     x0 = flip_half(x0) if flip else x0
-    return x0, law.sample(n, device), torch.randn_like(x0), *labels
+    return x0, noise_distribution.sample(n, device), torch.randn_like(x0), *labels

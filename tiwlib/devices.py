@@ -44,13 +44,6 @@ def named(device: torch.device) -> str:
     return f"{device}, {torch.cuda.get_device_name(device)}" if device.type == "cuda" else str(device)
 
 
-def sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """The tensor on the device. From the CPU to a GPU without waiting for what the GPU has yet to do."""
-    if tensor.device.type == "cpu" and device.type == "cuda":
-        tensor = tensor.pin_memory()  # a copy from other memory waits
-    return tensor.to(device, non_blocking=True)
-
-
 def autocast(device: torch.device, precision: str):
     """Run matrix products and convolutions in bfloat16 ("bf16") or leave all in float32 ("fp32").
 

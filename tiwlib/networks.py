@@ -10,11 +10,11 @@ import torch
 from diffusers import UNet2DModel
 from torch import Tensor, nn
 
-from tiwlib.bodies import MLP, Encoder, UNet
+from tiwlib.backbones import MLP, Encoder, UNet
 from tiwlib.noise import expand
 
 
-class Denoiser(nn.Module):
+class DenoiserNet(nn.Module):
     """D(x; sigma) = c_skip x + c_out F(c_in x; c_noise), Karras et al. 2022, table 1.
 
     x: (B, d) or (B, C, H, W); sigma: (B,), positive. Returns the shape of x. sigma_data: the data's standard
@@ -56,7 +56,7 @@ class RatioNet(nn.Module):
     x: (B, d) or (B, C, H, W); sigma: (B,), zero allowed. Returns (B,).
     c_out = s / sqrt(sigma^2 + s^2), where s = sigma_data sqrt(dim) is the norm of a data point: noise above it
     hides which point it was, and log r fades as |mean_data - mean_bias| / sigma. Without c_out the network would
-    have to learn that where a training law has hardly any samples, and there a sampler starts.
+    have to learn that where training has hardly any samples, and there a sampler starts.
     """
 
     SIGMA_FLOOR = 1e-3  # log(0) has no embedding; below this level noise is invisible
@@ -81,9 +81,9 @@ def parameters_of(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters() if p.requires_grad)
 
 
-def point_denoiser(d: int, sigma_data: float, width: int = 128) -> Denoiser:
+def point_denoiser(d: int, sigma_data: float, width: int = 128) -> DenoiserNet:
     """For points of d coordinates."""
-    return Denoiser(MLP(d, d, width), sigma_data)
+    return DenoiserNet(MLP(d, d, width), sigma_data)
 
 
 def point_ratio(d: int, sigma_data: float, width: int = 64) -> RatioNet:
@@ -91,7 +91,7 @@ def point_ratio(d: int, sigma_data: float, width: int = 64) -> RatioNet:
     return RatioNet(MLP(d, 1, width), sigma_data)
 
 
-def image_denoiser(channels: int, size: int, width: int = 32, dropout: float = 0.0) -> Denoiser:
+def image_denoiser(channels: int, size: int, width: int = 32, dropout: float = 0.0) -> DenoiserNet:
     """For images (channels, size, size): halved until at most 8 pixels wide, or odd; attention there.
 
     A size that cannot be halved once is a ValueError.
@@ -100,7 +100,7 @@ def image_denoiser(channels: int, size: int, width: int = 32, dropout: float = 0
     _refuse_odd(size, levels)
     while size // 2 ** (levels - 1) > 8 and size % 2**levels == 0:
         levels += 1
-    return Denoiser(
+    return DenoiserNet(
         UNet(
             sample_size=size,
             in_channels=channels,
@@ -117,7 +117,7 @@ def image_denoiser(channels: int, size: int, width: int = 32, dropout: float = 0
     )
 
 
-def paper_denoiser(channels: int, size: int, dropout: float = 0.0) -> Denoiser:
+def paper_denoiser(channels: int, size: int, dropout: float = 0.0) -> DenoiserNet:
     """The paper's size: as near to DDPM++ as diffusers' blocks come (`python benchmarks/networks.py` compares).
 
     At 32 pixels three levels of 256 channels, at 64 four of 128, 256, 256, 256; four layers a level, attention at
@@ -127,7 +127,7 @@ def paper_denoiser(channels: int, size: int, dropout: float = 0.0) -> Denoiser:
     widths = (256, 256, 256) if size <= 32 else (128, 256, 256, 256)
     _refuse_odd(size, len(widths))
     attends = [size // 2**i == 16 for i in range(len(widths))]
-    return Denoiser(
+    return DenoiserNet(
         UNet(
             sample_size=size,
             in_channels=channels,
@@ -157,7 +157,7 @@ def image_ratio(channels: int, width: int = 32, dropout: float = 0.0, stages: in
     return RatioNet(Encoder(channels, (width,) + (2 * width,) * (stages - 1), dropout))
 
 
-def save_pretrained(denoiser: Denoiser, folder: Path) -> Path:
+def save_pretrained(denoiser: DenoiserNet, folder: Path) -> Path:
     """Write a denoiser of images as a diffusers folder, which UNet2DModel.from_pretrained loads; returns the folder.
 
     What is around the U-Net, EDM's preconditioning, stands in preconditioning.json beside it.
@@ -167,7 +167,7 @@ def save_pretrained(denoiser: Denoiser, folder: Path) -> Path:
     return folder
 
 
-def load_pretrained(folder: Path) -> Denoiser:
+def load_pretrained(folder: Path) -> DenoiserNet:
     """The denoiser that save_pretrained wrote, on the CPU, ready to sample from."""
     folder = Path(folder)
     if not (folder / "preconditioning.json").exists():
@@ -176,7 +176,7 @@ def load_pretrained(folder: Path) -> Denoiser:
         )
     sigma_data = json.loads((folder / "preconditioning.json").read_text())["sigma_data"]
     body = UNet(model=UNet2DModel.from_pretrained(folder, use_safetensors=True))
-    return Denoiser(body, sigma_data).requires_grad_(False).eval()
+    return DenoiserNet(body, sigma_data).requires_grad_(False).eval()
 
 
 def seeded(build, *args, seed: int, **kwargs) -> nn.Module:

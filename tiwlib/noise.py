@@ -1,10 +1,18 @@
-"""Laws of the noise level sigma, the paper's VP time, and the grid that a sampler walks down."""
+"""Distributions of the noise level sigma, the paper's VP time, and the grid that a sampler walks down."""
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
+
+
+class NoiseDistribution(Protocol):
+    """Which noise levels a network is trained at."""
+
+    def sample(self, n: int, device="cpu") -> Tensor:
+        """n levels sigma >= 0, shape (n,), from torch's global generator."""
 
 
 def expand(sigma: Tensor, x: Tensor) -> Tensor:
@@ -21,14 +29,17 @@ def loss_weight(sigma: Tensor, sigma_data: float) -> Tensor:
 
 @dataclass(frozen=True)
 class LogNormal:
-    """EDM's training law: log sigma ~ N(P_mean, P_std^2). The defaults are EDM's, for sigma_data = 0.5."""
+    """EDM's distribution of the noise level in training: log sigma ~ N(P_mean, P_std^2).
+
+    The defaults are EDM's, for sigma_data = 0.5.
+    """
 
     P_mean: float = -1.2
     P_std: float = 1.2
 
     @classmethod
     def for_data(cls, sigma_data: float) -> "LogNormal":
-        """EDM's law for data of another scale: the same law of sigma / sigma_data."""
+        """EDM's distribution for data of another scale: the same for sigma / sigma_data."""
         return cls(P_mean=-1.2 + math.log(sigma_data / 0.5))
 
     def sample(self, n: int, device="cpu") -> Tensor:

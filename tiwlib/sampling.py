@@ -5,7 +5,6 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from tiwlib.devices import autocast
 from tiwlib.noise import sampling_grid
 
 
@@ -68,7 +67,6 @@ def sample(
     seed: int = 0,
     first: int = 0,
     batch_size: int = 256,
-    precision: str = "fp32",
     dtype=torch.float32,
     device="cpu",
 ) -> Tensor:
@@ -83,7 +81,6 @@ def sample(
         for start in range(first, first + n, batch_size):
             indices = range(start, min(start + batch_size, first + n))
             x = starting_noise(indices, shape, seed).to(device, dtype) * grid[0]
-            with autocast(torch.device(device), precision):
-                done.append(heun(denoiser, x, grid).cpu())
+            done.append(heun(denoiser, x, grid).cpu())
             bar.update(len(indices))
     return torch.cat(done)

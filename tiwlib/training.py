@@ -1,11 +1,12 @@
-"""The training loop: one generator for every method, network and data set, stoppable between any two steps."""
+"""The training loop: one generator for any loss, network and data set, stoppable between any two steps."""
 
+import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from typing import Protocol
 
 import torch
 from accelerate import Accelerator
@@ -13,47 +14,54 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from tiwlib import checkpoints, devices
+from tiwlib import devices
 from tiwlib.batches import draw, seed_step
-from tiwlib.objectives import Method
+from tiwlib.noise import NoiseDistribution
 
 
-@dataclass(frozen=True)
-class Schedule:
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
     """How long and how fast. All are counted in steps but batch_size (samples of all processes together).
 
-    warmup: the learning rate grows to lr over so many steps. ema_half_life: after so many a weight's trace in
-    the moving average has halved. flip: mirror half of the images. precision: "fp32", or "bf16" for matrix
-    products and convolutions in bfloat16. micro_batch: samples that a process takes at once, the gradient of the
-    batch is gathered in such parts; 0 takes all. log_every: between reports, where losses are looked at and the
-    state is saved, if checkpoint_minutes have passed. A value that makes no sense is a ValueError that names it.
+    warmup: the learning rate grows to lr over so many steps. ema_half_life: after so many a weight's trace in the
+    moving average has halved; None is a fourteenth of the steps, at least one. flip: mirror half of the images.
+    precision: "fp32", or "bf16" for matrix products and convolutions in bfloat16. micro_batch: samples that a process
+    takes at once, the gradient of the batch is gathered in such parts; 0 takes all. log_every: between reports, where
+    losses are looked at and the state is saved, if checkpoint_minutes have passed. A value that makes no sense is a
+    ValueError that names it.
     """
 
     steps: int
     batch_size: int = 128
     lr: float = 1e-3
     warmup: int = 50
-    ema_half_life: float = 50.0
+    ema_half_life: float | None = None
     flip: bool = False
     precision: str = "fp32"
     micro_batch: int = 0
     log_every: int = 25
     checkpoint_minutes: float = 5.0
 
-    HOW = ("micro_batch", "log_every", "checkpoint_minutes")  # may change when a run is taken up again
+    HOW = ("micro_batch", "log_every", "checkpoint_minutes")  # may change when a run is resumed
 
     def __post_init__(self):
         for name in ("steps", "batch_size", "log_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: must be at least 1")
         for name in ("lr", "ema_half_life"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name}={getattr(self, name)}: must be positive")
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise ValueError(f"{name}={value}: must be positive and finite")
         for name in ("warmup", "micro_batch", "checkpoint_minutes"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name}={getattr(self, name)}: must not be negative")
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name}={getattr(self, name)}: must be finite and not negative")
         if self.precision not in devices.PRECISIONS:
             raise ValueError(f"precision={self.precision!r}: must be one of {', '.join(devices.PRECISIONS)}")
+
+    @property
+    def ema_decay(self) -> float:
+        """What the moving average keeps of itself in one step."""
+        return 0.5 ** (1 / (self.ema_half_life or max(1, self.steps / 14)))
 
 
 @dataclass(frozen=True)
@@ -68,118 +76,127 @@ class Progress:
         return self.losses.mean().item()
 
 
+class Checkpoint(Protocol):
+    """Where states are kept; runs.checkpoints has the one on disk. state: (network, EMA, optimiser), in place."""
+
+    def load(self, config: dict, *state) -> tuple[Tensor, int]:
+        """Restore the last state; returns the losses so far (0,) if there is none, and its number of processes."""
+
+    def save(self, config: dict, losses: Tensor, processes: int, *state) -> None:
+        """Write a state, whole or not at all."""
+
+    def last(self) -> str | None:
+        """Where the last good state is, for a message."""
+
+
 def train(
     denoiser,
-    method: Method,
-    observed,
-    law,
-    schedule: Schedule,
+    loss: Callable[..., Tensor],
+    data,
+    noise_distribution: NoiseDistribution,
+    config: TrainingConfig,
     *,
-    ratio=None,
-    alpha: float = 1.0,
     seed: int = 0,
-    checkpoint: Path | None = None,
+    checkpoint: Checkpoint | None = None,
     identity: dict | None = None,
     accelerator: Accelerator | None = None,
+    title: str = "training",
 ) -> Iterator[Progress]:
     """Train in place, yielding a Progress every `log_every` steps; afterwards the denoiser holds its EMA.
 
-    observed: anything with batch(n) and reference_fraction. ratio: anything with log_ratio(x, sigma), on the
-    device of the training; None for methods without one. alpha: power of the weight, 1 for methods without one.
+    loss: of (denoiser, x0, sigma, noise), a number for each sample, (B,), or one for the batch. data: anything with
+    batch(n); where that is a pair, x0 and labels (n, ...), the loss is given the labels too.
 
     Step k draws its batch, noise and dropout from torch's global generators, seeded by (seed, k, process), so a
-    resumed run needs no random state and equals the uninterrupted one bit for bit on the CPU. checkpoint: a
-    folder that states are written to and taken up from, their reports yielded again; one of another
-    configuration is a ValueError. identity: what else tells this run from others, as the hashes of its images
-    and ratio. accelerator: from devices.accelerator; None is this process on the CPU. SIGTERM saves the state and
-    raises devices.Stopped. A loss that is not finite raises FloatingPointError, naming the step; a batch that does
-    not fit into memory is a MemoryError that names what fits. The last good state stays.
+    resumed run needs no random state and equals the uninterrupted one bit for bit on the CPU. checkpoint: what states
+    are written to and resumed from, their reports yielded again. identity: what tells this run from others beside
+    config and seed, as its loss and the hashes of its images. accelerator: from devices.accelerator; None is this
+    process on the CPU. SIGTERM saves the state and raises devices.Stopped. A loss that is not finite raises
+    FloatingPointError, naming the step; a batch that does not fit into memory is a MemoryError that names what fits.
+    The last good state stays.
 
     Under torchrun every process calls this alike: each takes its part of a batch, the first one alone writes.
     """
     accelerator = accelerator or devices.accelerator("cpu")
-    device, alone = accelerator.device, accelerator.num_processes == 1
-    per_process, rest = divmod(schedule.batch_size, accelerator.num_processes)
+    device, processes = accelerator.device, accelerator.num_processes
+    per_process, rest = divmod(config.batch_size, processes)
     if rest:
-        raise ValueError(
-            f"batch_size={schedule.batch_size}: not a multiple of {accelerator.num_processes} processes"
-        )
-    config = {key: value for key, value in asdict(schedule).items() if key not in Schedule.HOW}
-    config |= {"method": asdict(method), "alpha": alpha, "seed": seed, "law": repr(law)}
-    config |= {"identity": identity, "pi": observed.reference_fraction}
-    config |= {"weights": [list(p.shape) for p in denoiser.parameters()]}
+        raise ValueError(f"batch_size={config.batch_size}: not a multiple of {processes} processes")
+    known = {key: value for key, value in asdict(config).items() if key not in TrainingConfig.HOW}
+    known |= {"seed": seed, "noise_distribution": repr(noise_distribution), "identity": identity}
+    known |= {"weights": [list(p.shape) for p in denoiser.parameters()]}
 
-    layout = devices.memory_format(device, schedule.precision)
-    denoiser.to(device, memory_format=layout)
-    fast = {"fused": True} if device.type == "cuda" else {}
+    denoiser.to(device, memory_format=devices.memory_format(device, config.precision))
     trained = [p for p in denoiser.parameters() if p.requires_grad]
-    optimiser = torch.optim.Adam(trained, lr=schedule.lr, **fast)
-    decay = 0.5 ** (1 / schedule.ema_half_life)
-    ema = EMAModel(denoiser.parameters(), decay=decay, foreach=device.type == "cuda")
-    state, processes = (denoiser, ema, optimiser), accelerator.num_processes
-    losses = torch.zeros(0)
+    fast = {"fused": True} if device.type == "cuda" else {}
+    optimiser = torch.optim.Adam(trained, lr=config.lr, **fast)
+    ema = EMAModel(denoiser.parameters(), decay=config.ema_decay, foreach=device.type == "cuda")
+    state, losses = (denoiser, ema, optimiser), torch.zeros(0)
     if checkpoint:
-        losses, before = checkpoints.load(checkpoint, config, *state)
-        if before != processes and 0 < len(losses) < schedule.steps:
+        losses, before = checkpoint.load(known, *state)
+        if before != processes and 0 < len(losses) < config.steps:
             warnings.warn(
-                f"checkpoint={checkpoint}: made by {before} processes, taken up by {processes}: from here on the "
-                "batches are others, so the run is the same statistically only",
+                f"the state was made by {before} processes and is resumed by {processes}: from here on the batches "
+                "are others, so the run is the same statistically only",
                 stacklevel=2,
             )
-    yield from reports(losses, schedule)
+    yield from reports(losses, config)
     network = accelerator.prepare(denoiser)
-    # the objectives read sigma_data, and a wrapper for several processes hides it
-    network.sigma_data = denoiser.sigma_data
+    network.sigma_data = denoiser.sigma_data  # losses read it, and a wrapper for several processes hides it
     network.train()
 
     def loss_of(x0, sigma, noise, *labels) -> Tensor:
-        extra = {"labels": labels[0]} if labels else {}
-        with devices.autocast(device, schedule.precision):
-            return method.loss(network, x0, sigma, noise, ratio, observed.reference_fraction, alpha, **extra)
+        with devices.autocast(device, config.precision):
+            value = loss(network, x0, sigma, noise, *labels)
+        if value.shape not in ((), x0.shape[:1]):
+            raise ValueError(f"the loss has shape {tuple(value.shape)}: must be ({len(x0)},), or a number")
+        return value
+
+    def due(done: int, saved_at: float, asked: bool) -> bool:
+        minutes = (time.monotonic() - saved_at) / 60
+        return checkpoint and (asked or done == config.steps or minutes >= config.checkpoint_minutes)
 
     done, pending, saved_at = len(losses), [], time.monotonic()
+    hidden = {} if accelerator.is_main_process else {"disable": True}
     bar = tqdm(
-        range(done, schedule.steps), f"training {method.label}", schedule.steps, initial=done, unit="step",
-        leave=False, **({} if accelerator.is_main_process else {"disable": True}),
-    )  # fmt: skip
+        range(done, config.steps), title, config.steps, initial=done, unit="step", leave=False, **hidden
+    )
     with devices.Stop() as stop:
         for step in bar:
             seed_step(seed, step, accelerator.process_index)
-            drawn = draw(observed, per_process, law, device, schedule.flip)
+            drawn = draw(data, per_process, noise_distribution, device, config.flip)
             for group in optimiser.param_groups:
-                group["lr"] = schedule.lr * min(1, (step + 1) / max(1, schedule.warmup))
-            pending.append(learn(accelerator, network, optimiser, loss_of, drawn, schedule.micro_batch))
+                group["lr"] = config.lr * min(1, (step + 1) / max(1, config.warmup))
+            pending.append(learn(accelerator, network, optimiser, loss_of, drawn, config.micro_batch))
             ema.step(denoiser.parameters())
             done = step + 1
-            ends, asked = done == schedule.steps, stop.asked and alone
-            if not (ends or asked or done % schedule.log_every == 0):
+            alone_and_asked = stop.asked and processes == 1
+            if not (done == config.steps or alone_and_asked or done % config.log_every == 0):
                 continue
             # the only place that waits for the device, and where the processes agree
             losses = torch.cat([losses, accelerator.reduce(torch.stack(pending), "mean").cpu()])
             asked = bool(accelerator.reduce(torch.tensor(float(stop.asked), device=device), "sum"))
             pending = []
             refuse_divergence(losses, denoiser, checkpoint)
-            due = time.monotonic() - saved_at >= 60 * schedule.checkpoint_minutes
-            if checkpoint and (ends or asked or due):
+            if due(done, saved_at, asked):
                 if accelerator.is_main_process:
-                    checkpoints.save(checkpoint, config, losses, processes, *state)
+                    checkpoint.save(known, losses, processes, *state)
                 saved_at = time.monotonic()
             if asked:
-                kept = (
-                    f"the state is in {checkpoint}" if checkpoint else "there is no checkpoint to keep it in"
+                raise devices.Stopped(
+                    f"told to end at step {done}; {_where(checkpoint) or 'no state is kept'}"
                 )
-                raise devices.Stopped(f"told to end at step {done}; {kept}")
-            report = reports(losses, schedule)[-1]
+            report = reports(losses, config)[-1]
             bar.set_postfix(loss=f"{report.loss:.4f}")
             yield report
     ema.copy_to(denoiser.parameters())
     denoiser.eval()
 
 
-def reports(losses: Tensor, schedule: Schedule) -> list[Progress]:
+def reports(losses: Tensor, config: TrainingConfig) -> list[Progress]:
     """The reports that a run with these losses (steps done,) has yielded so far."""
-    at = list(range(0, len(losses) + 1, schedule.log_every))
-    if len(losses) == schedule.steps and at[-1] != len(losses):
+    at = list(range(0, len(losses) + 1, config.log_every))
+    if len(losses) == config.steps and at[-1] != len(losses):
         at.append(len(losses))
     return [Progress(end, losses[start:end]) for start, end in zip(at[:-1], at[1:], strict=True)]
 
@@ -222,13 +239,18 @@ def learn(
     return total
 
 
-def refuse_divergence(losses: Tensor, denoiser, checkpoint: Path | None) -> None:
+def _where(checkpoint: Checkpoint | None) -> str:
+    """The last good state as a part of a message, or nothing."""
+    last = checkpoint.last() if checkpoint else None
+    return f"the last good state is in {last}" if last else ""
+
+
+def refuse_divergence(losses: Tensor, denoiser, checkpoint: Checkpoint | None) -> None:
     """Raise FloatingPointError at the first loss, or else weight, that is not finite, before it is saved.
 
     losses: (steps done,), one a step.
     """
-    kept = checkpoints.states(checkpoint) if checkpoint else []
-    where = f"; the last good state is in {kept[-1]}" if kept else ""
+    where = f"; {place}" if (place := _where(checkpoint)) else ""
     bad = (~losses.isfinite()).nonzero()
     if len(bad):
         step = int(bad[0])

@@ -6,7 +6,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from tiwlib.intervals import mean_interval
+from tiwlib.measures.intervals import mean_interval
 from tiwlib.plots.style import close
 
 MARKERS = "osD^vPX"

@@ -5,7 +5,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from tiwlib.intervals import as_text
+from tiwlib.measures.intervals import as_text
 from tiwlib.objectives import METHODS
 from tiwlib.plots.style import close
 

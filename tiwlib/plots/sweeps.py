@@ -7,7 +7,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
 
-from tiwlib.intervals import mean_interval
+from tiwlib.measures.intervals import mean_interval
 from tiwlib.plots.methods import in_order
 from tiwlib.plots.style import close
 

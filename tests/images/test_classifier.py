@@ -1,0 +1,111 @@
+"""Classifiers of groups: accurate where they can be checked, chosen by the data, kept and loaded."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from tiwlib.data import ImageData, bias
+from tiwlib.measures import classifier
+
+
+def generated(n, channels=3, side=32, name="generated", seed=0):
+    """Two groups of noise that a mean tells apart: dark and bright."""
+    rng = np.random.default_rng(seed)
+    groups = np.sort(rng.integers(0, 2, n))
+    images = rng.integers(0, 200, (n, channels, side, side)) + 50 * groups[:, None, None, None]
+    return ImageData(name, images.astype(np.uint8), groups, ("dark", "bright"), f"{seed:064d}")
+
+
+def test_the_network_is_chosen_by_the_images(monkeypatch):
+    assert classifier.network_for(generated(40)) == "Classifier", "few images"
+    monkeypatch.setattr(classifier, "MANY", 40)
+    assert classifier.network_for(generated(40)) == "ResNet"
+    assert classifier.network_for(generated(40, channels=1)) == "Classifier", "grey"
+    assert classifier.network_for(generated(40, side=16)) == "Classifier", "small"
+
+
+def test_the_digits_classifier_is_accurate_and_kept(tmp_path, monkeypatch):
+    data = bias.load("digits-lt").data
+    path, network, accuracy = classifier.fit_once(data, tmp_path)
+    assert accuracy > 0.97
+    monkeypatch.setattr(classifier, "fit", None)  # a second call must not fit
+    again_path, again, kept_accuracy = classifier.fit_once(data, tmp_path)
+    assert again_path == path and kept_accuracy == accuracy
+    expected = classifier.predict(network, data.images[:50])
+    assert (classifier.predict(again, data.images[:50]) == expected).all()
+    assert (expected == data.groups[:50]).mean() > 0.9
+
+
+def test_the_residual_network_learns_is_kept_and_loaded(tmp_path, monkeypatch):
+    monkeypatch.setattr(classifier, "MANY", 200)
+    monkeypatch.setattr(classifier.ResNet, "EPOCHS_OF_MANY", 3)
+    monkeypatch.setattr(classifier.ResNet.__init__, "__defaults__", (16,))  # width
+    monkeypatch.setattr(classifier.ResNet, "BATCH_SIZE", 16)
+    data = generated(200)
+    path, network, accuracy = classifier.fit_once(data, tmp_path)
+    assert isinstance(network, classifier.ResNet) and accuracy > 0.9  # chance is a half
+    assert torch.equal(classifier.load(path)[0].logits.weight, network.logits.weight)
+    assert network.features(torch.zeros(2, 3, 40, 32)).shape == (2, 128), "any size from 32 on"
+
+
+def test_the_same_seed_gives_the_same_file(tmp_path):
+    data = generated(60, side=8)
+    one, two = (classifier.fit_once(data, tmp_path / name)[0].read_bytes() for name in "ab")
+    assert one == two
+
+
+def test_a_move_is_a_shift_and_a_mirror():
+    """Every moved image is a window of the padded image, mirrored or not, and all kinds of moves occur."""
+    x = torch.arange(64.0).reshape(1, 1, 8, 8).repeat(200, 2, 1, 1)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        out = classifier.moved(x, reach=2)
+    padded = torch.nn.functional.pad(x[:1], (2,) * 4, "reflect")[0, 0]
+    windows = {}
+    for down in range(5):
+        for right in range(5):
+            window = padded[down : down + 8, right : right + 8]
+            windows[(down, right, False)], windows[(down, right, True)] = window, window.flip(1)
+    seen = set()
+    for image in out:
+        assert torch.equal(image[0], image[1]), "channels move together"
+        found = [name for name, window in windows.items() if torch.equal(image[0], window)]
+        assert len(found) == 1
+        seen.add(found[0])
+    assert len(seen) > 40  # of 50, by 200 draws: 49 are expected
+
+
+def test_a_classifier_needs_groups():
+    data = ImageData("mine", np.zeros((4, 1, 8, 8), np.uint8), None, (), "0" * 64)
+    with pytest.raises(ValueError, match="data=mine: has no groups"):
+        classifier.fit(data)
+
+
+def test_the_command_prints_accuracy_and_time(capsys):
+    accuracy = classifier.main(["digits-lt", "--epochs", "1"])
+    said = capsys.readouterr().out
+    assert f"accuracy {accuracy:.4f}" in said and "359 images that it never saw" in said and " s" in said
+
+
+@pytest.mark.gpu
+def test_cifar10_reaches_90_percent_within_five_minutes(capsys):
+    """`python -m tiwlib.measures.classifier cifar10-lt-5 --root data`, where the images are and a GPU is."""
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU")
+    try:
+        accuracy = classifier.main(["cifar10-lt-5", "--root", "data"])
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+    seconds = int(capsys.readouterr().out.split(" images in ")[1].split(" s")[0])
+    assert accuracy > 0.9 and seconds < 300
+
+
+def test_the_file_says_what_it_holds(tmp_path):
+    from safetensors import safe_open
+
+    path, _, accuracy = classifier.fit_once(generated(60, side=8), tmp_path)
+    with safe_open(path, framework="pt") as file:
+        about = json.loads(file.metadata()["about"])
+    assert about == {"network": "Classifier", "channels": 3, "n_groups": 2, "accuracy": accuracy}

@@ -1,0 +1,109 @@
+"""Records as tables, on records made up here: what may be compared, what a run cost, how its weights spread."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from tiwlib import plots
+from tiwlib.runs import cost
+from tiwlib.runs import tables as records
+
+
+def made(method="tiw_dsm", seed=0, folder=None, ratio="r", stages=None, images="i", **params):
+    base = {"method": method, "seed": seed, "reference_fraction": None, "alpha": 1.0, "run": "", "steps": 9}
+    return {
+        "run": f"{method}-{seed}",
+        "folder": folder,
+        "params": {**base, **params},
+        "metrics": {"setting": "digits-lt", "recall": 0.5, "n_reference": 50, "group_shares": [0.5, 0.5]},
+        "provenance": {
+            "hashes": {"images": images, "split": "s", **({"ratio": ratio} if ratio else {})}, "stages": stages or {},
+        },
+    }  # fmt: skip
+
+
+def test_runs_may_differ_in_method_and_seed_and_in_what_is_named():
+    records.comparable([made(), made("iw_dsm", 1), made(reference_fraction=0.5)])
+    records.comparable([made(), made(alpha=2.0)], ("alpha",))
+    with pytest.raises(ValueError, match="runs tiw_dsm-0 and tiw_dsm-1 differ in steps: move"):
+        records.comparable([made(), made(seed=1, steps=10)])
+    with pytest.raises(ValueError, match="differ in feature_extractor"):
+        records.comparable([made(), made(feature_extractor="inception")])  # a record of before that parameter
+    with pytest.raises(ValueError, match="their images"):
+        records.comparable([made(), made(images="other")])
+
+
+def test_the_table_has_numbers_and_labels():
+    frame = records.table([made(), made("dsm_obs", 1, reference_fraction=0.5)])
+    assert frame.method.tolist() == ["TIW-DSM", "DSM(obs), half"]
+    assert frame.recall.tolist() == [0.5, 0.5] and frame.n_reference.tolist() == [50, 50]
+    assert frame.setting.tolist() == ["digits-lt"] * 2 and "group_shares" not in frame
+
+
+def stage(seconds):
+    return {"seconds": seconds, "peak_memory_mb": 10 * seconds}
+
+
+def test_a_run_that_found_its_ratio_is_given_the_cost_of_the_fit():
+    kept = {"ratio, kept": stage(0.1), "training": stage(5), "classifier": stage(70)}
+    found = [
+        made("w_only", stages=kept),
+        made("tiw_dsm", stages={"ratio": stage(30), "training": stage(5)}),
+        made("dsm_obs", ratio=None, stages={"training": stage(4)}),
+        made("iw_dsm", ratio="not fitted by any of these", stages=kept),
+    ]
+    seconds = records.costs(found).pivot(index="method", columns="stage", values="seconds")
+    assert set(seconds.columns) == {"ratio", "training"}
+    assert seconds.ratio["W-only"] == seconds.ratio["TIW-DSM"] == 30
+    assert np.isnan(seconds.ratio["DSM(obs)"]) and np.isnan(seconds.ratio["IW-DSM"])
+    part = made("dsm_ref", ratio=None, stages={"training, taken up": stage(1), "sampling": stage(2)})
+    assert records.costs([part]).stage.tolist() == ["sampling"], "a part of the training is not its cost"
+    assert len(records.costs([made()])) == 0, "records of before stages were noted"
+
+
+def test_weights_are_a_mean_over_seeds(tmp_path):
+    for seed, shares in enumerate(((0.0, 1.0), (0.5, 0.5))):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        table = pd.DataFrame({"sigma": 0.0, "log10_w": [-3.0, 0.0], "share": shares})
+        table.to_csv(folder / "weights.csv", index=False)
+    found = [made(seed=s, folder=tmp_path / str(s)) for s in (0, 1)]
+    found += [made("iw_dsm", folder=tmp_path / "none")]
+    spread = records.weights(found)
+    assert spread.share.tolist() == [0.25, 0.75] and set(spread.estimator) == {"time-dependent"}
+    assert len(records.weights(found[2:])) == 0
+
+
+def test_a_stage_notes_its_own_time_and_memory():
+    costs = {}
+    with cost.stage(costs, "large"):
+        block = np.ones(40_000_000)  # 320 MB
+    del block
+    with cost.stage(costs, "small"):
+        pass
+    assert costs["large"]["seconds"] >= costs["small"]["seconds"] >= 0
+    if cost.PROCESS.exists():  # elsewhere the peak is that of the process
+        assert costs["large"]["peak_memory_mb"] - costs["small"]["peak_memory_mb"] == pytest.approx(
+            305, abs=30
+        )
+
+
+def test_examples_are_the_first_of_each_group_pixel_by_pixel(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (30, 3, 4, 4), dtype=np.uint8)
+    groups = np.array([0] * 20 + [2] * 10)
+    plots.save_examples(images, groups, 3, tmp_path / "kept.png")
+    with Image.open(tmp_path / "kept.png") as file:
+        pixels = np.asarray(file)
+    assert pixels.shape == (12, 32, 3)
+    assert (pixels[:4, 4:8] == images[1].transpose(1, 2, 0)).all()
+    assert (pixels[8:, 28:] == images[27].transpose(1, 2, 0)).all()
+    assert (pixels[4:8] == 128).all(), "a group without images"
+
+
+def test_an_interval_is_students_and_one_run_has_none():
+    from tiwlib.plots.sweeps import summary
+
+    mean, half = summary(pd.Series([1.0, 2.0, 3.0]))
+    assert (mean, half) == pytest.approx((2, 4.302653 / 3**0.5), rel=1e-6)  # t(0.975, 2) s / sqrt(n), s = 1
+    assert summary(pd.Series([4.0]))[0] == 4 and np.isnan(summary(pd.Series([4.0]))[1])

@@ -1,0 +1,39 @@
+"""Notebooks 06, 07 and 08 take minutes: here they run through with little of everything.
+
+`python tests/support/run_nbval.py --all` compares them with what is stored.
+"""
+
+import json
+
+import papermill
+import pytest
+
+from tiwlib import runs
+
+pytestmark = pytest.mark.slow
+TINY = {
+    "06_what_each_objective_learns": {"seeds": 2, "steps": 3, "drawn_images": 60, "alphas": [0.5, 1.0]},
+    "07_ablations": {
+        "seeds": 2, "ratio_steps": 8, "lengths": [4], "references": [30], "decays": [3.0], "n_samples": 300,
+        "small_references": [25], "trained_seeds": 2, "denoiser_steps": 4, "digits_seeds": 2, "timed_steps": 2,
+        "thresholds": [0.0, 1.0], "folds": 2,
+    },
+    "08_baselines": {
+        "steps": 20, "tune_steps": 10, "seeds": 2, "n_samples": 200, "ratio_steps": 10,
+        "adp_grid": {"hidden": [0], "temperature": [2.0], "gamma": [60.0]}, "invdiff_shares": [0.1],
+    },
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory):
+    return tmp_path_factory.mktemp("checkpoints")  # one digits classifier for all
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_it_runs_through(name, tmp_path, checkpoints, monkeypatch):
+    monkeypatch.setenv("TIWLIB_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("TIWLIB_CHECKPOINTS", str(checkpoints))
+    notebook, parameters = runs.PROJECT / "notebooks" / f"{name}.ipynb", TINY[name] | {"run": "tiny"}
+    papermill.execute_notebook(str(notebook), str(tmp_path / "out.ipynb"), parameters, progress_bar=False)
+    assert json.loads((tmp_path / "results" / name / "tiny" / "metrics.json").read_text())

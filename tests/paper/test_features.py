@@ -1,0 +1,48 @@
+"""A ratio on frozen features: they stay frozen, the gradient still reaches the image."""
+
+import pytest
+import torch
+import torchvision
+from safetensors.torch import save_file
+
+from tiwlib import ratio
+from tiwlib.estimators.frozen import frozen_ratio
+from tiwlib.networks import parameters_of, seeded
+from tiwlib.noise import LogNormal
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "resnet18.safetensors"
+    save_file(seeded(torchvision.models.resnet18, seed=0).state_dict(), path)
+    return path
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_only_the_head_learns_and_the_correction_is_there(weights, channels):
+    network = seeded(frozen_ratio, weights, seed=0)
+    frozen = {name: v.clone() for name, v in network.body.features.state_dict().items()}
+    images = torch.randn(40, channels, 16, 16)
+    fitted = ratio.fit(
+        network, images[:20] + 1, images[20:] - 1, LogNormal(), steps=10, batch_size=32, lr=1e-2
+    )
+    assert fitted.history.heldout_loss.iloc[-1] < fitted.history.heldout_loss.iloc[0]
+    after = network.body.features.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in frozen.items())  # the normalisation too
+    w, grad = ratio.weight_and_correction(fitted, images, torch.full((40,), 0.5), 0.5)
+    assert w.shape == (40,) and grad.abs().amax((1, 2, 3)).min() > 0
+
+
+def test_the_head_is_small(weights):
+    assert parameters_of(frozen_ratio(weights)) < 0.4e6
+
+
+def test_what_is_no_resnet_is_refused(tmp_path, weights):
+    with pytest.raises(ValueError, match="ratio_features='nowhere.pth': no such file"):
+        frozen_ratio("nowhere.pth")
+    (tmp_path / "text.pth").write_text("not weights")
+    with pytest.raises(ValueError, match="text.pth': cannot be read as weights"):
+        frozen_ratio(tmp_path / "text.pth")
+    save_file({"weight": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(ValueError, match="other.safetensors': not a ResNet-18, 123 tensors differ by name"):
+        frozen_ratio(tmp_path / "other.safetensors")

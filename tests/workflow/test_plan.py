@@ -1,0 +1,135 @@
+"""A sweep's file: what it expands to, and what is refused before anything runs."""
+
+import json
+from pathlib import Path
+
+import pytest
+import tiny_notebook
+import yaml
+
+from tiwlib import runs
+from workflow import plan
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    tiny_notebook.write(tmp_path / "notebooks")
+    monkeypatch.setenv("TIWLIB_NOTEBOOKS", str(tmp_path / "notebooks"))
+    monkeypatch.setenv("TIWLIB_RESULTS", str(tmp_path / "results"))
+    monkeypatch.chdir(tmp_path)
+
+
+def load(text):
+    Path("sweep.yaml").write_text(text)
+    return plan.load("sweep.yaml")
+
+
+def test_an_entry_is_every_combination_of_what_it_varies():
+    sweep = load("""
+runs_per_gpu: 3
+runs:
+  - notebook: tiny
+    run: "{method}-{seed}"
+    params: {rate: 1}
+    vary: {method: [a, b], seed: [0, 1, 2]}
+  - notebook: tiny
+    run: single
+""")
+    assert sweep.runs_per_gpu == 3
+    assert [r.name for r in sweep.runs] == ["a-0", "a-1", "a-2", "b-0", "b-1", "b-2", "single"]
+    assert sweep.runs[4].given == {"rate": 1, "method": "b", "seed": 1}
+    expected = {"run": "b-1", "seed": 1, "work": 0.0, "hashes": 0, "rate": 1.0, "method": "b", "fails": -1}
+    assert sweep.runs[4].params == expected, "all parameters of the notebook, an int for a float"
+    assert yaml.safe_load(sweep.runs[4].as_yaml()) == {"rate": 1, "method": "b", "seed": 1, "run": "b-1"}
+
+
+def test_without_a_name_a_run_is_named_by_what_makes_it_differ():
+    sweep = load("runs: [{notebook: tiny, params: {rate: 3e-4, method: b}, vary: {seed: [0, 1]}}]")
+    assert [r.name for r in sweep.runs] == ["seed0-rate0.0003-b", "seed1-rate0.0003-b"]
+    assert sweep.runs[0].params["rate"] == 3e-4, "3e-4 is a number, though not in YAML 1.1"
+    assert load("runs: [{notebook: tiny}]").runs[0].name == "default"
+
+
+def test_very_small_numbers_reach_papermill_as_numbers():
+    run = load("runs: [{notebook: tiny, params: {rate: 1e-7}}]").runs[0]
+    assert yaml.safe_load(run.as_yaml())["rate"] == 1e-7  # as papermill reads it
+
+
+def test_a_file_of_parameters_gives_way_to_the_entry(tmp_path):
+    (tmp_path / "some.yaml").write_text("run: named\nrate: 0.5\nseed: 7\nmethod: c\n")
+    entry = f"notebook: tiny, file: {tmp_path / 'some.yaml'}, params: {{rate: 0.25}}"
+    (run,) = load(f"runs: [{{{entry}}}]").runs
+    assert run.name == "named" and (run.params["rate"], run.params["seed"]) == (0.25, 7)
+    (run,) = load(f"runs: [{{{entry}, run: mine, vary: {{method: [d]}}}}]").runs
+    assert run.name == "mine" and run.params["method"] == "d"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "runs: [{notebook: tiny, params: {sed: 1}}]",
+            "sed=1: tiny has no such parameter; did you mean seed",
+        ),
+        ("runs: [{notebook: tiny, vary: {rat: [1, 2]}}]", "rat=1: tiny has no such parameter"),
+        ("runs: [{notebook: tiny, vary: {seed: [0, x]}}]", "seed='x': tiny takes int"),
+        ("runs: [{notebook: tiny, vary: {seed: 3}}]", "seed=3: must be a list"),
+        ("runs: [{notebook: tiny, vary: {seed: []}}]", r"seed=\[\]: must be a list of values"),
+        ("runs: [{notebook: tinny}]", "notebook='tinny': no such notebook; known: tiny"),
+        ("runs: [{notebook: tiny, parms: {}}]", "unknown parms; known: file, notebook, params, run, vary"),
+        ("runs: [{notebook: tiny, file: none.yaml}]", "none.yaml: cannot be read: No such file"),
+        ("run: []", "unknown run; known: runs, runs_per_gpu"),
+        ("runs: []", "runs is empty"),
+        ("runs: [tiny]", "'tiny' in runs must be a mapping"),
+        ("- 1", "must hold names and values, not list"),
+        ("runs: [", "is no YAML"),
+        ("runs_per_gpu: 0\nruns: [{notebook: tiny}]", "runs_per_gpu=0: must be a whole number"),
+        ("runs: [{notebook: tiny, run: x, vary: {seed: [0, 1]}}]", "two runs of tiny are called x"),
+        ("runs: [{notebook: tiny, run: '{sede}'}]", "'sede' is no parameter"),
+        ("runs: [{notebook: tiny, run: a/b}]", "run='a/b': must be a folder's name"),
+        ("runs: [{notebook: tiny, params: {run: x}}]", "run names the runs of an entry"),
+        ("runs: [{notebook: tiny, params: {seed: 1}, vary: {seed: [2]}}]", "seed is in params and in vary"),
+        (f"runs: [{{notebook: tiny, params: {{method: {'m' * 200}}}}}]", "give the entry a shorter name"),
+    ],
+)
+def test_what_is_refused(text, message):
+    with pytest.raises(ValueError, match=message):
+        load(text)
+
+
+def test_a_missing_file_is_named():
+    with pytest.raises(ValueError, match="nowhere.yaml: cannot be read: No such file"):
+        plan.load("nowhere.yaml")
+
+
+def test_a_run_is_done_when_its_record_is_there_with_its_parameters():
+    (run,) = load("runs: [{notebook: tiny, run: r, params: {seed: 4}}]").runs
+    assert not run.done() and run.stale() == []
+    run.folder.mkdir(parents=True)
+    (run.folder / "params.json").write_text(json.dumps({**run.params, "run": ""}))
+    assert not run.done(), "it has started"
+    run.metrics.write_text("{}")
+    assert run.done() and run.stale() == [], "an empty name was filled in"
+    (run.folder / "params.json").write_text(json.dumps({**run.params, "seed": 5, "old": 1}))
+    assert not run.done() and run.stale() == ["old", "seed"]
+
+
+@pytest.mark.parametrize(
+    "path", sorted((runs.PROJECT / "workflow").glob("*.yaml")), ids=lambda path: path.stem
+)
+def test_the_sweeps_of_the_project_are_sound(path, monkeypatch):
+    monkeypatch.delenv("TIWLIB_NOTEBOOKS")
+    assert plan.load(path).runs
+
+
+def test_the_ledger_has_five_seeds_of_seven_runs_on_digits_and_eight_in_the_plane(monkeypatch):
+    monkeypatch.delenv("TIWLIB_NOTEBOOKS")
+    planned = plan.load(runs.PROJECT / "workflow" / "ledger.yaml").runs
+    digits = [r.params for r in planned if r.notebook == "04_train" and r.params["alpha"] == 1]
+    kinds = {(p["method"], p["reference_fraction"]) for p in digits}
+    assert len(kinds) >= 7 and all(
+        {p["seed"] for p in digits if (p["method"], p["reference_fraction"]) == kind} >= set(range(5))
+        for kind in kinds
+    )
+    for notebook in ("01_density_ratio_2d", "03_ratio_accuracy"):
+        assert any(r.params["seeds"] == 8 for r in planned if r.notebook == notebook)

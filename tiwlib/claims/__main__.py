@@ -1,4 +1,0 @@
-from tiwlib.claims import judged
-from tiwlib.runs import results_root, write_json
-
-write_json(results_root() / "claims.json", judged())

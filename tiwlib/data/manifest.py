@@ -1,0 +1,58 @@
+"""What the named settings are: source, licence, size, counts and hash of the split: data/manifest.json.
+
+The hash is there for each setting whose group sizes are known without a download. The file is written by
+`python -m tiwlib.data manifest`, never by hand; a test makes it anew and compares.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from tiwlib.data import SOURCES, bias
+from tiwlib.data.settings import SETTINGS
+
+PATH = Path(__file__).resolve().parents[1] / "data" / "manifest.json"
+SEED = 0
+
+
+def row(name: str) -> dict:
+    """The manifest's entry for a named setting; counts and sha256 are None where only the data tell them."""
+    setting = SETTINGS[name]
+    source = SOURCES[setting.source]
+    entry = {
+        "source": setting.source,
+        "title": source.title,
+        "url": source.url,
+        "licence": source.licence,
+        "download_bytes": source.download_bytes,
+        "bias": setting.bias,
+        "arguments": setting.arguments,
+        "reference_share": setting.reference_share,
+        "biased": setting.arguments["total"],
+        "reference": round(setting.reference_share * setting.arguments["total"]),
+        "biased_counts": None,
+        "reference_counts": None,
+        "sha256": None,
+        "made_by": f"python -m tiwlib.data prepare {name}",
+    }
+    if source.group_sizes is not None:
+        sizes = np.array(source.group_sizes)
+        split = bias.draw(name, setting, sizes, tuple(map(str, range(len(sizes)))), SEED)
+        counts = split.counts(np.repeat(np.arange(len(sizes)), sizes), len(sizes))
+        entry |= {f"{part}_counts": numbers.tolist() for part, numbers in counts.items()}
+        entry["sha256"] = split.sha256
+    return entry
+
+
+def write(path: Path = PATH) -> None:
+    """Write all entries as JSON, one line each, so that a change shows as a changed line."""
+    lines = [f'  "{name}": {json.dumps(row(name))}' for name in SETTINGS]
+    path.write_text(f'{{"seed": {SEED}, "settings": {{\n' + ",\n".join(lines) + "\n}}\n", encoding="utf-8")
+
+
+def known_hash(name: str, seed: int) -> str | None:
+    """The sha256 that the manifest has for a setting, or None where it has none for it or for that seed."""
+    if name not in SETTINGS or seed != SEED or not PATH.is_file():  # an installed copy has no data folder
+        return None
+    return json.loads(PATH.read_text(encoding="utf-8"))["settings"][name]["sha256"]

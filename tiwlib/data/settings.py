@@ -1,0 +1,92 @@
+"""The table of named settings: every biased data set of the paper, and three small ones, one line each."""
+
+import json
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a biased and a reference set are taken out of a data set.
+
+    source          name of a data set, or the path of a folder or zip of images
+    bias            one of `tiwlib.data.bias.BIASES`
+    arguments       of that bias
+    reference_share size of the reference set as a share of the biased set, in (0, 1]
+    groups          for a path: "folders" (class sub-folders) or the path of a CSV with columns file, group
+    size            for a path: the images' side in pixels; None where all have one size already
+    """
+
+    source: str
+    bias: str
+    arguments: dict = field(default_factory=dict)
+    reference_share: float = 0.1
+    groups: str = "folders"
+    size: int | None = None
+
+    def __post_init__(self):
+        for name, kind in {"source": str, "bias": str, "arguments": dict, "groups": str}.items():
+            if not isinstance(getattr(self, name), kind):
+                raise ValueError(f"{name}: {getattr(self, name)!r}; allowed is a {kind.__name__}")
+
+
+def _long_tail(source: str, share: float, imbalance: float = 0.01, total: int = 10_000) -> Setting:
+    return Setting(source, "long_tail", {"imbalance": imbalance, "total": total}, share)
+
+
+def _ffhq(share: float) -> Setting:
+    return Setting("ffhq", "group_share", {"group": "female", "share": share, "total": 20_000}, 0.05)
+
+
+# From the paper: long tails of 10,000 images with reference sets of 5, 10, 25, 50 %; FFHQ with 80 and 90 % of
+# one gender; CelebA as it is, 162k images and a reference of 5 %, balanced over its four subgroups.
+# Derived here: the ratio 100 of largest to smallest class, which is the usual one for a long tail; for
+# CIFAR-100 it is 91, because the 459 + 50 images that 100 asks of the first class are more than its 500;
+# FFHQ's majority, its total and its reference share.
+SETTINGS = {
+    "digits-lt-5": _long_tail("digits", 0.05, imbalance=0.05, total=500),
+    "digits-lt": _long_tail("digits", 0.10, imbalance=0.05, total=500),
+    "digits-lt-25": _long_tail("digits", 0.25, imbalance=0.05, total=500),
+    "digits-lt-50": _long_tail("digits", 0.50, imbalance=0.05, total=500),
+    "mnist-lt-5": _long_tail("mnist", 0.05),
+    "mnist-lt-10": _long_tail("mnist", 0.10),
+    "mnist-lt-25": _long_tail("mnist", 0.25),
+    "mnist-lt-50": _long_tail("mnist", 0.50),
+    "cifar10-lt-5": _long_tail("cifar10", 0.05),
+    "cifar10-lt-10": _long_tail("cifar10", 0.10),
+    "cifar10-lt-25": _long_tail("cifar10", 0.25),
+    "cifar10-lt-50": _long_tail("cifar10", 0.50),
+    "cifar100-lt-5": _long_tail("cifar100", 0.05, imbalance=0.011),
+    "cifar100-lt-10": _long_tail("cifar100", 0.10, imbalance=0.011),
+    "cifar100-lt-25": _long_tail("cifar100", 0.25, imbalance=0.011),
+    "cifar100-lt-50": _long_tail("cifar100", 0.50, imbalance=0.011),
+    "ffhq-80": _ffhq(0.80),
+    "ffhq-90": _ffhq(0.90),
+    "celeba-5": Setting("celeba", "natural", {"total": 162_000}, 0.05),
+}
+
+
+def find(setting: str) -> Setting:
+    """A named setting, or the reader's own from a JSON file with the fields of `Setting`.
+
+    Paths in it may be relative to it. Raises ValueError for an unknown name or field, FileNotFoundError
+    for a missing file.
+    """
+    if setting in SETTINGS:
+        return SETTINGS[setting]
+    if not setting.endswith(".json"):
+        raise ValueError(
+            f"setting: {setting!r}; allowed are {', '.join(SETTINGS)}, or the path of a .json file"
+        )
+    path = Path(setting)
+    if not path.is_file():
+        raise FileNotFoundError(f"setting: {setting} is not there; see data/README.md for how to write one")
+    try:
+        own = Setting(**json.loads(path.read_text(encoding="utf-8")))
+    except (TypeError, ValueError) as error:
+        allowed = ", ".join(entry.name for entry in fields(Setting))
+        raise ValueError(
+            f"setting: {setting} cannot be read ({error}); allowed fields are {allowed}"
+        ) from None
+    beside = {name: path.parent / getattr(own, name) for name in ("source", "groups")}
+    return replace(own, **{name: str(file) for name, file in beside.items() if file.exists()})

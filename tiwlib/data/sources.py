@@ -1,0 +1,244 @@
+"""The named data sets: where each comes from, under which licence, and how its images and groups are read.
+
+torchvision downloads what may be downloaded, and checks the md5 sums. CIFAR's official files are pickles;
+torchvision opens them only after it has found their md5 sums right, each time: no other pickle is ever read.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tiwlib.data.archive import ImageFiles, open_images
+from tiwlib.data.decode import decode_all
+from tiwlib.data.folders import folder
+from tiwlib.data.groups import label
+from tiwlib.data.images import ImageData
+from tiwlib.data.store import Recipe, in_memory, stored
+
+MNIST_MD5 = {  # torchvision checks the downloaded archives, but not what was unpacked from them
+    "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+    "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+}
+CELEBA_GROUPS = ("female, other hair", "male, other hair", "female, black hair", "male, black hair")
+CELEBA_CROP = 140  # of 178 x 218: the face, the crop that is usual for 64 x 64
+
+
+@dataclass(frozen=True)
+class Source:
+    """A named data set.
+
+    title, url, licence for people
+    download_bytes      about; 0 where it comes with a package, None where the reader obtains it
+    shape               (C, H, W) of an image
+    group_sizes         images of each group where they are known beforehand, else None
+    marker              path below the root where its files are
+    recipe              from (root, download) to a Recipe
+    """
+
+    title: str
+    url: str
+    licence: str
+    download_bytes: int | None
+    shape: tuple[int, int, int]
+    group_sizes: tuple[int, ...] | None
+    marker: str
+    recipe: Callable[[Path, bool], Recipe]
+
+
+def load(
+    name: str, root: str | Path = "data", source: str | Path | None = None, download: bool = False
+) -> ImageData:
+    """The images of a named data set, grouped; the array is built below `root` at the first call.
+
+    source   where the files are, if not in `root`: a folder laid out as `root` would be, or a folder or zip
+             of the same images in class sub-folders, and then the result's name says so
+    download whether missing files may be fetched
+    Raises ValueError for an unknown name or damaged files, FileNotFoundError for missing ones.
+    """
+    if name not in SOURCES:
+        raise ValueError(f"name: {name!r}; allowed are {', '.join(SOURCES)}")
+    chosen = SOURCES[name]
+    if chosen.download_bytes == 0:
+        if source is not None:
+            raise ValueError(f"source: {str(source)!r}; {name} come with a package, allowed is None")
+        return in_memory(chosen.recipe(Path(root), download))
+    if source is None or Path(source, chosen.marker).exists():
+        files = Path(source or root)
+        return stored(
+            Path(root, "arrays", name + _table_mark(files / chosen.marker)),
+            lambda: chosen.recipe(files, download),
+        )
+    channels, size, _ = chosen.shape
+    label = f"{name} from {Path(source).resolve().name}"
+    data = folder(source, root, "folders", size, channels, label)
+    if chosen.group_sizes and len(chosen.group_sizes) != len(data.group_names):
+        raise ValueError(
+            f"source: {source} has {len(data.group_names)} groups; {name} has {len(chosen.group_sizes)}"
+        )
+    return data
+
+
+def _table_mark(place: Path) -> str:
+    """A mark of the reader's table of groups, if the files at `place` have one: another table, another array."""
+    table = place / "groups.csv"
+    return "-" + hashlib.sha256(table.read_bytes()).hexdigest()[:8] if table.is_file() else ""
+
+
+def _digits(root: Path, download: bool) -> Recipe:
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images = np.rint(digits.images * (255 / 16)).astype(np.uint8)[:, None]  # from 0..16
+    return _from_arrays("digits", images, digits.target, map(str, range(10)))
+
+
+def _mnist(root: Path, download: bool) -> Recipe:
+    from torchvision.datasets.utils import check_integrity
+
+    mnist = _torchvision("MNIST", root, SOURCES["mnist"].marker, download)
+    for name, md5 in MNIST_MD5.items():
+        if not check_integrity(str(path := root / "MNIST" / "raw" / name), md5):
+            raise ValueError(f"{path}: wrong md5 sum; delete it and prepare the setting again")
+    return _from_arrays("mnist", mnist.data.numpy()[:, None], mnist.targets.numpy(), map(str, range(10)))
+
+
+def _cifar10(root: Path, download: bool) -> Recipe:
+    cifar = _torchvision("CIFAR10", root, SOURCES["cifar10"].marker, download)
+    return _from_arrays("cifar10", cifar.data.transpose(0, 3, 1, 2), cifar.targets, cifar.classes)
+
+
+def _cifar100(root: Path, download: bool) -> Recipe:
+    cifar = _torchvision("CIFAR100", root, SOURCES["cifar100"].marker, download)
+    return _from_arrays("cifar100", cifar.data.transpose(0, 3, 1, 2), cifar.targets, cifar.classes)
+
+
+def _celeba(root: Path, download: bool) -> Recipe:
+    """Train and validation images in official order; the test images stay out, for measuring."""
+    marker = SOURCES["celeba"].marker
+    parts = [_torchvision("CelebA", root, marker, download, split=part) for part in ("train", "valid")]
+    columns = [parts[0].attr_names.index(name) for name in ("Male", "Black_Hair")]
+    attributes = np.concatenate([part.attr[:, columns].numpy() for part in parts])
+    names = np.array([name for part in parts for name in part.filename])
+    files = open_images(root / marker / "img_align_celeba")
+    return _from_files("celeba", files, names, attributes @ [1, 2], CELEBA_GROUPS, CELEBA_CROP)
+
+
+def _ffhq(root: Path, download: bool) -> Recipe:
+    """The reader's images, as root/ffhq/images or images.zip, and root/ffhq/groups.csv."""
+    place = root / SOURCES["ffhq"].marker
+    if not place.is_dir():
+        raise FileNotFoundError(f"{place} is not there; data/README.md says how to obtain and place FFHQ")
+    images = place / "images"
+    files = open_images(images if images.is_dir() else place / "images.zip")
+    groups = label(files, str(place / "groups.csv"))
+    names = tuple(sorted(set(groups.values())))
+    return _from_files("ffhq", files, list(groups), [names.index(group) for group in groups.values()], names)
+
+
+def _torchvision(kind: str, root: Path, marker: str, download: bool, **options):
+    """One of torchvision's data sets, with errors that say what to do."""
+    import torchvision
+
+    there = (root / marker).exists()
+    if not there and not download:
+        raise FileNotFoundError(
+            f"{root / marker} is not there; `python -m tiwlib.data prepare SETTING --root {root}` fetches it"
+        )
+    try:
+        return getattr(torchvision.datasets, kind)(str(root), download=download, **options)
+    except (RuntimeError, OSError, AssertionError) as error:  # incomplete, md5 wrong, no network, cut short
+        reason = " ".join(str(error).split())
+        if there:
+            raise ValueError(
+                f"{root / marker} is incomplete or damaged ({reason}); delete it and prepare it again"
+            ) from None
+        raise FileNotFoundError(f"{root / marker} could not be fetched ({reason})") from None
+
+
+def _from_arrays(name: str, images: np.ndarray, labels: Sequence[int], names) -> Recipe:
+    labels = np.asarray(labels, np.int64)
+    order = np.argsort(labels, kind="stable")
+    pieces = (images[order[start : start + 4096]] for start in range(0, len(order), 4096))
+    return Recipe(name, len(order), pieces, labels[order], tuple(names))
+
+
+def _from_files(
+    name: str,
+    files: ImageFiles,
+    names: Sequence[str],
+    labels: Sequence[int],
+    group_names,
+    crop: int | None = None,
+) -> Recipe:
+    labels = np.asarray(labels, np.int64)
+    order = np.argsort(labels, kind="stable")
+    channels, size, _ = SOURCES[name].shape
+    pieces = decode_all([(files, names[i]) for i in order], size, channels, crop)
+    return Recipe(name, len(order), pieces, labels[order], tuple(group_names))
+
+
+SOURCES = {
+    "digits": Source(
+        "scikit-learn's digits: optical recognition of handwritten digits",
+        "https://archive.ics.uci.edu/dataset/80",
+        "CC BY 4.0",
+        0,
+        (1, 8, 8),
+        (178, 182, 177, 183, 181, 182, 181, 179, 174, 180),
+        "",
+        _digits,
+    ),
+    "mnist": Source(
+        "MNIST handwritten digits, training images",
+        "http://yann.lecun.com/exdb/mnist/",
+        "CC BY-SA 3.0",
+        11_594_722,
+        (1, 28, 28),
+        (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949),
+        "MNIST/raw",
+        _mnist,
+    ),
+    "cifar10": Source(
+        "CIFAR-10, training images",
+        "https://www.cs.toronto.edu/~kriz/cifar.html",
+        "none stated; cite Krizhevsky (2009)",
+        170_498_071,
+        (3, 32, 32),
+        (5000,) * 10,
+        "cifar-10-batches-py",
+        _cifar10,
+    ),
+    "cifar100": Source(
+        "CIFAR-100, training images",
+        "https://www.cs.toronto.edu/~kriz/cifar.html",
+        "none stated; cite Krizhevsky (2009)",
+        169_001_437,
+        (3, 32, 32),
+        (500,) * 100,
+        "cifar-100-python",
+        _cifar100,
+    ),
+    "celeba": Source(
+        "CelebA, aligned and cropped, training and validation images",
+        "http://mmlab.ie.cuhk.edu.hk/projects/CelebA.html",
+        "non-commercial research only, no redistribution",
+        1_495_000_000,
+        (3, 64, 64),
+        None,
+        "celeba",
+        _celeba,
+    ),
+    "ffhq": Source(
+        "FFHQ with a table of gender",
+        "https://github.com/NVlabs/ffhq-dataset",
+        "CC BY-NC-SA 4.0; single images under Creative Commons licences of their own",
+        None,
+        (3, 64, 64),
+        None,
+        "ffhq",
+        _ffhq,
+    ),
+}

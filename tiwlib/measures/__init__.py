@@ -1,0 +1,1 @@
+"""From samples to numbers: shares of groups, distances between sets, intervals over repetitions."""

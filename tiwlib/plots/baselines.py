@@ -1,0 +1,116 @@
+"""The comparison of methods that need different things."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from tiwlib.measures.intervals import as_text
+from tiwlib.plots.style import close
+
+
+def needs_and_shares(
+    methods: dict[str, dict], names: tuple[str, ...], biased: np.ndarray, target: np.ndarray
+) -> Figure:
+    """Group shares of each method, the mean and interval over seeds, with what it requires beside its name.
+
+    methods: label -> {"requires": text, "shares": {"mean", "low", "high", "seeds"}}; biased, target: (G,). Two
+    groups: the second one's share as bars. More: a row of shares, darker is more, equal shares in the middle.
+    """
+    labels = [f"{label}\nneeds {found['requires']}" for label, found in methods.items()]
+    shares = [found["shares"] for found in methods.values()]
+    figure, axes = plt.subplots(figsize=(7.2, 0.46 * len(labels) + 1.1))
+    rows = np.arange(len(labels))
+    if len(names) == 2:
+        mean = np.array([s["mean"][1] for s in shares])
+        low, high = (
+            np.array([s["mean"][1] if s[end][1] is None else s[end][1] for s in shares])
+            for end in ("low", "high")
+        )
+        axes.barh(rows, mean, height=0.62, color="0.82")
+        axes.errorbar(
+            mean, rows, xerr=[mean - low, high - mean], fmt="none", color="black", linewidth=1, capsize=2
+        )
+        for row, s in zip(rows, shares, strict=True):
+            each = [seed[1] for seed in s["seeds"]]
+            axes.plot(each, [row] * len(each), "o", color="C0", markersize=4, alpha=0.8)
+        for value, text, line in ((biased[1], "biased set", "--"), (target[1], "wanted", "-")):
+            axes.axvline(value, color="0.35", linewidth=1, linestyle=line, zorder=0)
+            where = {"ha": "center", "va": "bottom", "fontsize": "small", "annotation_clip": False}
+            axes.annotate(f"{text} {value:.2f}", (value, -0.6), **where)
+        axes.set(xlabel=f"share of {names[1]} among the samples", xlim=(0, 1))
+    else:
+        table = np.array([biased, *(s["mean"] for s in shares)])
+        labels = ["biased set", *labels]
+        rows = np.arange(len(labels))
+        image = axes.imshow(table, aspect="auto", cmap="PuOr", vmin=0, vmax=2 * target.max())
+        for (i, j), value in np.ndenumerate(table):
+            strong = abs(value - target[j]) > 0.85 * target.max()
+            colour = "white" if strong else "black"
+            axes.text(j, i, f"{100 * value:.0f}", ha="center", va="center", fontsize="small", color=colour)
+        axes.set_xticks(range(len(names)), names)
+        axes.set(xlabel=f"group; numbers are shares in per cent, {100 * target[0]:.0f} is wanted")
+        figure.colorbar(image, ax=axes, label="share", shrink=0.7)
+    axes.set_yticks(rows, labels, fontsize="small")
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    sns.despine(figure)
+    return close(figure)
+
+
+def sibling_table(methods: dict[str, dict]) -> pd.DataFrame:
+    """The one table: a row for each method, means with intervals over seeds, and what it requires.
+
+    methods: label -> the measures of `siblings.comparison.summary` and "requires".
+    """
+    columns = {
+        "discrepancy": "fairness discrepancy",
+        "bias": "bias",
+        "frechet": "Frechet",
+        "precision": "precision",
+        "recall": "recall",
+        "nearest": "nearest training sample",
+        "extra_parameters": "extra parameters",
+        "training_steps": "training steps",
+        "training_seconds": "training, s",
+        "evaluations": "network evaluations a sample",
+        "sampling_seconds": "sampling, s",
+    }
+    whole = ("extra_parameters", "training_steps", "evaluations")
+    rows = {}
+    for label, found in methods.items():
+        rows[label] = {"requires": found["requires"], "shares": _by_group(found["shares"])}
+        for name, title in columns.items():
+            cell = found[name]
+            rows[label][title] = f"{cell['mean']:.0f}" if name in whole else as_text(cell)
+        rows[label]["Frechet by group"] = _by_group(found["group_frechet"])
+    return pd.DataFrame(rows).T
+
+
+def _by_group(cell: dict) -> str:
+    return ", ".join("none" if value is None else f"{value:.3g}" for value in cell["mean"])
+
+
+def all_problems(records: dict[str, dict[str, dict]]) -> Figure:
+    """Fairness discrepancy by method, a panel for each problem: a dot for each seed, a bar for their mean.
+
+    records: problem -> label -> {"requires", "discrepancy"}.
+    """
+    labels = list(dict.fromkeys(label for methods in records.values() for label in methods))
+    needs = {label: found["requires"] for methods in records.values() for label, found in methods.items()}
+    size = (2.1 * len(records) + 2.6, 0.44 * len(labels) + 1)
+    figure, axes = plt.subplots(1, len(records), figsize=size, sharey=True, squeeze=False)
+    for panel, (problem, methods) in zip(axes[0], records.items(), strict=True):
+        for row, label in enumerate(labels):
+            if label not in methods:
+                continue
+            found = methods[label]["discrepancy"]
+            panel.barh(row, found["mean"], height=0.62, color="0.82")
+            panel.plot(found["seeds"], [row] * len(found["seeds"]), "o", color="C0", markersize=4, alpha=0.8)
+        panel.set(title=problem, xlabel="fairness discrepancy", xlim=(0, None))
+    axes[0][0].set_yticks(
+        range(len(labels)), [f"{label}\nneeds {needs[label]}" for label in labels], fontsize="small"
+    )
+    axes[0][0].set_ylim(len(labels) - 0.5, -0.5)
+    sns.despine(figure)
+    return close(figure)

@@ -1,0 +1,126 @@
+"""What is costly is made once: hashes that name a thing, whole files or none, one maker at a time.
+
+A fitted network lies in checkpoints()/<kind>-<digest>.safetensors. The digest covers all that it depends on, the code
+of this library too: after a change of the code it is fitted again.
+"""
+
+import functools
+import hashlib
+import json
+import os
+import shutil
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+PROJECT = Path(__file__).resolve().parents[2]
+LIBRARY = PROJECT / "tiwlib"
+
+
+def checkpoints() -> Path:
+    """Where what can be made again is kept: states of training, ratios, classifiers. Or $TIWLIB_CHECKPOINTS."""
+    return Path(os.environ.get("TIWLIB_CHECKPOINTS") or PROJECT / "checkpoints").expanduser()
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest(content) -> str:
+    """Hex digest of a JSON-serialisable value, the same for equal values."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+@functools.cache
+def code() -> str:
+    """Hash of the library's code but for the plots, as this process found it."""
+    files = sorted(path for path in LIBRARY.rglob("*.py") if path.parent.name != "plots")
+    return digest({str(path.relative_to(LIBRARY)): sha256(path) for path in files})
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Yield a path beside `path` to write to; when the block ends well it is on the disk and takes the name `path`.
+
+    Readers see the old file or the new one, never a part. A disk that takes no more is an OSError that names `path`.
+    """
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except (OSError, SafetensorError) as error:
+        free = shutil.disk_usage(next(p for p in path.absolute().parents if p.exists())).free / 2**20
+        raise OSError(f"{path}: cannot be written ({error}; {free:,.0f} MB free)") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content) -> None:
+    """Write a JSON file, whole or not at all. NaN is a ValueError."""
+    text = json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n"
+    with whole(path) as partial:
+        partial.write_text(text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cached:
+    """A fitted thing from the cache. seconds: what its fit took. new: whether this call has fitted it."""
+
+    path: Path
+    tensors: dict[str, Tensor]
+    info: dict
+    seconds: float
+    new: bool
+
+
+def once(
+    kind: str, key: dict, fit: Callable[[], tuple[dict[str, Tensor], dict]], folder: Path | None = None
+) -> Cached:
+    """The tensors and the JSON-serialisable info of `fit()`, which is called only if nobody has done so before.
+
+    key: all that the fit depends on but the library's code; JSON-serialisable. Of several processes that ask at once,
+    one fits and the others wait. A file that cannot be read is set aside as *.broken, with a warning that names it,
+    and fitted again.
+    """
+    path = (folder or checkpoints()) / f"{kind}-{digest(key | {'code': code()})[:16]}.safetensors"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):
+        found = _read(path)
+        if found:
+            return found
+        began = time.perf_counter()
+        tensors, info = fit()
+        seconds = time.perf_counter() - began
+        about = {"info": json.dumps(info), "seconds": json.dumps(seconds)}
+        with whole(path) as partial:
+            save_file({name: value.contiguous().cpu() for name, value in tensors.items()}, partial, about)
+    return Cached(path=path, tensors=_read(path).tensors, info=info, seconds=seconds, new=True)
+
+
+def _read(path: Path) -> Cached | None:
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        info, seconds = json.loads(about["info"]), json.loads(about["seconds"])
+    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
+        aside = path.with_suffix(".broken")
+        path.replace(aside)
+        warnings.warn(f"{path} cannot be read ({error}): set aside as {aside.name}, made again", stacklevel=3)
+        return None
+    return Cached(path=path, tensors=tensors, info=info, seconds=seconds, new=False)
