@@ -74,8 +74,8 @@ def trainer(name: str, method: str, precision: str, batch: int, steps: int, comp
     images = np.random.default_rng(0).integers(0, 256, (2000, channels, size, size), np.uint8)
     sets = [Subset(images, rows).on(device) for rows in (np.arange(1500), np.arange(1500, 2000))]
     if compiled:
-        devices.compile_body(denoiser)
-        devices.compile_body(ratio)
+        devices.compile_backbone(denoiser)
+        devices.compile_backbone(ratio)
     schedule = training.Schedule(10**9, batch, flip=True, precision=precision, log_every=steps)
     ratio.to(device).requires_grad_(False).eval()
     options = {"ratio": ratio if method != "dsm_obs" else None, "accelerator": devices.accelerator()}

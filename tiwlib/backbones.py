@@ -1,9 +1,11 @@
-"""Bodies of denoiser and ratio network, functions of (x, c_noise): an MLP for points, diffusers' blocks for images.
+"""Backbones of denoiser and ratio network, functions of (x, c_noise): an MLP for points, diffusers' blocks for images.
 
-A body of a denoiser offers its bottleneck: forward = decode(encode), for methods that read or move it.
+A backbone of a denoiser offers its bottleneck: forward = decode(encode), for methods that read or move it.
 """
 
-import tiwlib.torchvision_cpu  # noqa: F401, I001  before diffusers, which imports torchvision
+import tiwlib.torchvision_cpu  # noqa: F401  before whatever imports torchvision
+
+# isort: split
 from diffusers import UNet2DModel
 from diffusers.models.embeddings import get_timestep_embedding
 from diffusers.models.resnet import ResnetBlock2D
@@ -48,7 +50,7 @@ class MLP(nn.Module):
 
 
 class UNet(nn.Module):
-    """diffusers' UNet2DModel as a body: (B, C, H, W), (B,) -> (B, C, H, W).
+    """diffusers' UNet2DModel as a backbone: (B, C, H, W), (B,) -> (B, C, H, W).
 
     Its bottleneck is the output of the middle block, (B, C', H', W'). The plain and the attention blocks are
     known to `encode`, not those with a second path for a down-scaled image ("Skip...").

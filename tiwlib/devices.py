@@ -53,13 +53,13 @@ def autocast(device: torch.device, precision: str):
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
-def compile_body(network: torch.nn.Module) -> None:
+def compile_backbone(network: torch.nn.Module) -> None:
     """Compile what is inside a denoiser or a ratio at its first use; sizes that change compile it again.
 
     Left to itself the compiler gives up channels last on CUDA for a network that ends in 3 channels, and copies
     between layouts at most convolutions.
     """
-    network.body.compile(options={"force_layout_optimization": True})
+    network.backbone.compile(options={"force_layout_optimization": True})
 
 
 def memory_format(device: torch.device, precision: str) -> torch.memory_format:

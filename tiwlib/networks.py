@@ -1,13 +1,9 @@
 """The denoiser D(x; sigma) with EDM's preconditioning, and the ratio network log r(x, sigma).
 
-Both hold a `body`, a network of (x, c_noise): an MLP for points, diffusers' blocks for images.
+Both hold a `backbone`, a network of (x, c_noise): an MLP for points, diffusers' blocks for images.
 """
 
-import json
-from pathlib import Path
-
 import torch
-from diffusers import UNet2DModel
 from torch import Tensor, nn
 
 from tiwlib.backbones import MLP, Encoder, UNet
@@ -21,37 +17,37 @@ class DenoiserNet(nn.Module):
     deviation, 0.5 for images in [-1, 1].
     """
 
-    def __init__(self, body: nn.Module, sigma_data: float = 0.5):
+    def __init__(self, backbone: nn.Module, sigma_data: float = 0.5):
         super().__init__()
-        self.body, self.sigma_data = body, sigma_data
+        self.backbone, self.sigma_data = backbone, sigma_data
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
         """D(x; sigma) = decode(*encode(x, sigma), x, sigma)."""
         c_in, c_noise = self._inputs(x, sigma)
-        return self._denoised(self.body(c_in * x, c_noise), x, sigma)
+        return self._denoised(self.backbone(c_in * x, c_noise), x, sigma)
 
     def encode(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, tuple]:
-        """The body's bottleneck h, (B, width) or (B, C, H', W'), and what else `decode` needs."""
+        """The backbone's bottleneck h, (B, width) or (B, C, H', W'), and what else `decode` needs."""
         c_in, c_noise = self._inputs(x, sigma)
-        return self.body.encode(c_in * x, c_noise)
+        return self.backbone.encode(c_in * x, c_noise)
 
     def decode(self, h: Tensor, context: tuple, x: Tensor, sigma: Tensor) -> Tensor:
         """D from a bottleneck h, which may have been moved: the shape of x."""
-        return self._denoised(self.body.decode(h, context), x, sigma)
+        return self._denoised(self.backbone.decode(h, context), x, sigma)
 
     def _inputs(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
         c_in = 1 / (expand(sigma, x) ** 2 + self.sigma_data**2).sqrt()
         return c_in, sigma.log() / 4  # (B, 1, ..., 1), (B,)
 
-    def _denoised(self, body: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
+    def _denoised(self, backbone: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
         s, sd = expand(sigma, x), self.sigma_data
         c_skip = sd**2 / (s**2 + sd**2)
         c_out = s * sd / (s**2 + sd**2).sqrt()
-        return c_skip * x + c_out * body
+        return c_skip * x + c_out * backbone
 
 
 class RatioNet(nn.Module):
-    """log r(x, sigma) = c_out F(c_in x; c_noise), the logit of P(reference | x, sigma); the body has one output.
+    """log r(x, sigma) = c_out F(c_in x; c_noise), the logit of P(reference | x, sigma); the backbone has one output.
 
     x: (B, d) or (B, C, H, W); sigma: (B,), zero allowed. Returns (B,).
     c_out = s / sqrt(sigma^2 + s^2), where s = sigma_data sqrt(dim) is the norm of a data point: noise above it
@@ -61,9 +57,9 @@ class RatioNet(nn.Module):
 
     SIGMA_FLOOR = 1e-3  # log(0) has no embedding; below this level noise is invisible
 
-    def __init__(self, body: nn.Module, sigma_data: float = 0.5):
+    def __init__(self, backbone: nn.Module, sigma_data: float = 0.5):
         super().__init__()
-        self.body, self.sigma_data = body, sigma_data
+        self.backbone, self.sigma_data = backbone, sigma_data
 
     def log_ratio(self, x: Tensor, sigma: Tensor) -> Tensor:
         """log r(x, sigma), shape (B,)."""
@@ -71,7 +67,7 @@ class RatioNet(nn.Module):
         c_out = norm / (sigma**2 + norm**2).sqrt()  # (B,)
         c_in = 1 / (expand(sigma, x) ** 2 + self.sigma_data**2).sqrt()
         c_noise = sigma.clamp_min(self.SIGMA_FLOOR).log() / 4  # (B,)
-        return c_out * self.body(c_in * x, c_noise)[:, 0]
+        return c_out * self.backbone(c_in * x, c_noise)[:, 0]
 
     forward = log_ratio
 
@@ -155,28 +151,6 @@ def _refuse_odd(size: int, levels: int) -> None:
 def image_ratio(channels: int, width: int = 32, dropout: float = 0.0, stages: int = 2) -> RatioNet:
     """For images with the given number of channels, halved `stages` times."""
     return RatioNet(Encoder(channels, (width,) + (2 * width,) * (stages - 1), dropout))
-
-
-def save_pretrained(denoiser: DenoiserNet, folder: Path) -> Path:
-    """Write a denoiser of images as a diffusers folder, which UNet2DModel.from_pretrained loads; returns the folder.
-
-    What is around the U-Net, EDM's preconditioning, stands in preconditioning.json beside it.
-    """
-    denoiser.body.model.save_pretrained(folder)
-    (folder / "preconditioning.json").write_text(json.dumps({"sigma_data": denoiser.sigma_data}) + "\n")
-    return folder
-
-
-def load_pretrained(folder: Path) -> DenoiserNet:
-    """The denoiser that save_pretrained wrote, on the CPU, ready to sample from."""
-    folder = Path(folder)
-    if not (folder / "preconditioning.json").exists():
-        raise ValueError(
-            f"folder={str(folder)!r}: holds no preconditioning.json; was it written by save_pretrained?"
-        )
-    sigma_data = json.loads((folder / "preconditioning.json").read_text())["sigma_data"]
-    body = UNet(model=UNet2DModel.from_pretrained(folder, use_safetensors=True))
-    return DenoiserNet(body, sigma_data).requires_grad_(False).eval()
 
 
 def seeded(build, *args, seed: int, **kwargs) -> nn.Module:

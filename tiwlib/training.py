@@ -1,5 +1,8 @@
 """The training loop: one generator for any loss, network and data set, stoppable between any two steps."""
 
+import tiwlib.torchvision_cpu  # noqa: F401  before whatever imports torchvision
+
+# isort: split
 import math
 import time
 import warnings

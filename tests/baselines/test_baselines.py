@@ -65,7 +65,7 @@ def test_seeded_weights_are_drawn_in_the_order_of_the_layers():
     unet = seeded(image_denoiser, 1, 8, 8, seed=5)
     with torch.random.fork_rng():
         torch.manual_seed(5)
-        again = UNet2DModel(**unet.body.model.config)
+        again = UNet2DModel(**unet.backbone.model.config)
     assert all(torch.equal(a, b) for a, b in zip(unet.parameters(), again.parameters(), strict=True))
 
 
@@ -92,7 +92,7 @@ def test_the_loop_hands_labels_on_and_leaves_frozen_weights_alone():
             return objectives.dsm(network, x0, sigma, noise)
 
     network, data = points(), torch.randn(50, 2)
-    network.body.first.requires_grad_(False)
+    network.backbone.first.requires_grad_(False)
     before = [p.clone() for p in network.parameters()]
     plan = training.Schedule(3, 16, log_every=1)
     list(training.train(network, Seen(), Labelled(data, data[:, 0] > 0), LogNormal(), plan))
@@ -291,7 +291,7 @@ def test_the_indicators_gradient_reaches_both_networks():
     network, x0, sigma, noise, labels = ddm_batch()
     _, classification = ddm.WithLabels(0.5).parts(network, x0, sigma, noise, labels)
     classification.mean().backward()
-    for part in (network.denoiser.body.first, network.indicator[1]):
+    for part in (network.denoiser.backbone.first, network.indicator[1]):
         assert part.weight.grad.abs().sum() > 0
 
 

@@ -10,7 +10,7 @@ from test_gpu import trained
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler here")
 def test_compiled_networks_train_as_the_plain_ones_do():
-    """TIW-DSM: the ratio's gradient at x goes through its compiled body, twice when a batch comes in parts.
+    """TIW-DSM: the ratio's gradient at x goes through its compiled backbone, twice when a batch comes in parts.
 
     float32 on the CPU: fused kernels sum in another order, and 20 steps of Adam let that grow.
     """

@@ -21,13 +21,13 @@ def weights(tmp_path_factory):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_only_the_head_learns_and_the_correction_is_there(weights, channels):
     network = seeded(frozen_ratio, weights, seed=0)
-    frozen = {name: v.clone() for name, v in network.body.features.state_dict().items()}
+    frozen = {name: v.clone() for name, v in network.backbone.features.state_dict().items()}
     images = torch.randn(40, channels, 16, 16)
     fitted = ratio.fit(
         network, images[:20] + 1, images[20:] - 1, LogNormal(), steps=10, batch_size=32, lr=1e-2
     )
     assert fitted.history.heldout_loss.iloc[-1] < fitted.history.heldout_loss.iloc[0]
-    after = network.body.features.state_dict()
+    after = network.backbone.features.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in frozen.items())  # the normalisation too
     w, grad = ratio.weight_and_correction(fitted, images, torch.full((40,), 0.5), 0.5)
     assert w.shape == (40,) and grad.abs().amax((1, 2, 3)).min() > 0

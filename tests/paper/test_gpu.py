@@ -30,8 +30,8 @@ def trained(device, precision="fp32", compiled=False, checkpoint=None, reports=N
     denoiser, ratio = seeded(image_denoiser, 3, 16, 16, seed=0), seeded(image_ratio, 3, 16, seed=1)
     ratio.to(accelerator.device).requires_grad_(False).eval()
     if compiled:
-        devices.compile_body(denoiser)
-        devices.compile_body(ratio)
+        devices.compile_backbone(denoiser)
+        devices.compile_backbone(ratio)
     plan = training.Schedule(
         **{"steps": 20, "batch_size": 32, "precision": precision, "flip": True, **schedule}
     )

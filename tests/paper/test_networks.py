@@ -43,7 +43,7 @@ def test_the_seed_makes_the_weights_and_leaves_the_global_generator_alone():
 
 
 def test_an_untrained_log_ratio_fades_as_the_noise_hides_the_data():
-    """At sigma = 100 times the norm of a data point, log r is 100 times smaller, whatever the body says."""
+    """At sigma = 100 times the norm of a data point, log r is 100 times smaller, whatever the backbone says."""
     network = RatioNet(lambda x, c_noise: torch.ones(len(x), 1))
     norm = 0.5 * 64**0.5
     log_r = network(torch.randn(3, 1, 8, 8), torch.tensor([0.0, norm, 100 * norm]))
@@ -53,15 +53,15 @@ def test_an_untrained_log_ratio_fades_as_the_noise_hides_the_data():
 def test_the_denoiser_hears_the_noise_level():
     network = seeded(point_denoiser, 2, 1.0, 16, seed=0)
     x = torch.ones(2, 2)
-    body = network.body(x, torch.tensor([-1.0, 1.0]))
-    assert not torch.allclose(body[0], body[1])
+    backbone = network.backbone(x, torch.tensor([-1.0, 1.0]))
+    assert not torch.allclose(backbone[0], backbone[1])
 
 
 @pytest.mark.parametrize("network", [image_denoiser(1, 8, 8), image_ratio(1, 8)])
 def test_image_networks_hear_the_noise_level(network):
     x = torch.ones(2, 1, 8, 8)
-    body = network.eval().body(x, torch.tensor([-1.0, 1.0]))
-    assert not torch.allclose(body[0], body[1], rtol=1e-3)
+    backbone = network.eval().backbone(x, torch.tensor([-1.0, 1.0]))
+    assert not torch.allclose(backbone[0], backbone[1], rtol=1e-3)
 
 
 def test_a_size_that_cannot_be_halved_is_refused():
@@ -73,7 +73,7 @@ def test_a_size_that_cannot_be_halved_is_refused():
 
 @pytest.mark.parametrize(("size", "levels"), [(8, 2), (16, 2), (28, 3), (32, 3), (36, 3), (50, 2), (64, 4)])
 def test_images_are_halved_down_to_eight_pixels_or_an_odd_number(size, levels):
-    assert len(image_denoiser(1, size, 8).body.model.config.block_out_channels) == levels
+    assert len(image_denoiser(1, size, 8).backbone.model.config.block_out_channels) == levels
 
 
 def test_parameters_are_counted():
@@ -88,12 +88,14 @@ def test_the_paper_size_is_ddpmpp_s_within_five_percent(size, levels):
         x, sigma = torch.empty(1, 3, size, size), torch.ones(1)
     with FlopCounterMode(display=False) as flops:
         assert denoiser(x, sigma).shape == x.shape
-    assert len(denoiser.body.model.down_blocks) == levels
+    assert len(denoiser.backbone.model.down_blocks) == levels
     if size == 32:
         assert parameters_of(denoiser) == pytest.approx(55.7e6, rel=0.05)
         assert flops.get_total_flops() == pytest.approx(42e9, rel=0.05)
     heads = [
-        block.attentions[0].heads for block in denoiser.body.model.down_blocks if hasattr(block, "attentions")
+        block.attentions[0].heads
+        for block in denoiser.backbone.model.down_blocks
+        if hasattr(block, "attentions")
     ]
     assert heads == [1]
 
@@ -104,7 +106,7 @@ def test_a_finished_network_is_a_diffusers_folder(tmp_path):
     x, sigma = torch.randn(2, 1, 8, 8), torch.tensor([0.1, 3.0])
     assert torch.equal(load_pretrained(folder)(x, sigma), denoiser(x, sigma))
     plain = UNet2DModel.from_pretrained(folder)
-    assert torch.equal(plain(x, sigma.log() / 4).sample, denoiser.body(x, sigma.log() / 4))
+    assert torch.equal(plain(x, sigma.log() / 4).sample, denoiser.backbone(x, sigma.log() / 4))
     assert not list(folder.glob("*.bin"))  # no pickle
     with pytest.raises(ValueError, match="holds no preconditioning.json"):
         load_pretrained(tmp_path)

@@ -74,7 +74,7 @@ def test_heun_transports_a_gaussian_at_second_order_and_exactly_in_the_limit():
 
 
 def test_preconditioning_is_exact_for_a_gaussian():
-    """With the body at zero, D = c_skip x: the posterior mean of N(0, sigma_data^2)."""
+    """With the backbone at zero, D = c_skip x: the posterior mean of N(0, sigma_data^2)."""
     sd = 0.8
     density = GaussianMixture((1.0,), ((0.0, 0.0),), sd)
     denoiser = DenoiserNet(lambda x, c_noise: torch.zeros_like(x), sd)
@@ -85,13 +85,13 @@ def test_preconditioning_is_exact_for_a_gaussian():
 def test_preconditioning_feeds_the_body_unit_variance():
     seen = {}
 
-    def body(x, c_noise):
+    def backbone(x, c_noise):
         seen.update(x=x, c_noise=c_noise)
         return torch.zeros_like(x)
 
     sigma = torch.full((200_000,), 3.0, dtype=torch.float64)
     x = (0.5**2 + 9) ** 0.5 * torch.randn(200_000, 1, dtype=torch.float64)
-    DenoiserNet(body, 0.5)(x, sigma)
+    DenoiserNet(backbone, 0.5)(x, sigma)
     assert abs(seen["x"].std() - 1) < 0.01
     assert torch.allclose(seen["c_noise"], sigma.log() / 4)
 

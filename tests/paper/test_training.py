@@ -266,13 +266,13 @@ def test_frozen_weights_stay_and_labels_reach_the_loss():
             return dsm(denoiser, x0, sigma, noise)
 
     denoiser = points()
-    denoiser.body.first.requires_grad_(False)
-    before = weights(denoiser.body.first), weights(denoiser.body.last)
+    denoiser.backbone.first.requires_grad_(False)
+    before = weights(denoiser.backbone.first), weights(denoiser.backbone.last)
     list(
         training.train(
             denoiser, Counts(), Labelled(), NOISE_DISTRIBUTION, training.Schedule(steps=2, batch_size=8)
         )
     )
     assert torch.equal(seen[0], torch.arange(8))
-    assert torch.equal(weights(denoiser.body.first), before[0])
-    assert not torch.equal(weights(denoiser.body.last), before[1])
+    assert torch.equal(weights(denoiser.backbone.first), before[0])
+    assert not torch.equal(weights(denoiser.backbone.last), before[1])

@@ -1,5 +1,8 @@
 """One evaluation for all methods: the same sampler, the same starting noise, the same judge."""
 
+import tiwlib.torchvision_cpu  # noqa: F401  before whatever imports torchvision
+
+# isort: split
 import itertools
 import time
 from dataclasses import dataclass, field

@@ -163,14 +163,14 @@ def _of_images(name: str, made: Biased, seed: int, network: str) -> Problem:
 
 
 class AsImage(nn.Module):
-    """A body for images that takes points too: (B, C H W) or (B, C, H, W)."""
+    """A backbone for images that takes points too: (B, C H W) or (B, C, H, W)."""
 
-    def __init__(self, body: nn.Module, shape: tuple[int, int, int]):
+    def __init__(self, backbone: nn.Module, shape: tuple[int, int, int]):
         super().__init__()
-        self.body, self.shape = body, tuple(shape)
+        self.backbone, self.shape = backbone, tuple(shape)
 
     def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
-        return self.body(x.reshape(-1, *self.shape), c_noise)
+        return self.backbone(x.reshape(-1, *self.shape), c_noise)
 
 
 PROBLEMS = {

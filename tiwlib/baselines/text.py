@@ -10,6 +10,9 @@ output o
 With classifier-free guidance, o = o_empty + scale (o_text - o_empty); h then holds both halves of each sample.
 """
 
+import tiwlib.torchvision_cpu  # noqa: F401  before whatever imports torchvision
+
+# isort: split
 import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn

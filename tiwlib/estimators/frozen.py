@@ -1,5 +1,8 @@
 """A ratio network on frozen features, as in the paper: a pretrained classifier's first stages under a small head."""
 
+import tiwlib.torchvision_cpu  # noqa: F401  before whatever imports torchvision
+
+# isort: split
 from pathlib import Path
 
 import torch

@@ -13,6 +13,9 @@ that: more than ten times slower on a CPU. A small sample can bear it; thousands
 float64, as data centres have.
 """
 
+import tiwlib.torchvision_cpu  # noqa: F401  before whatever imports torchvision
+
+# isort: split
 import copy
 import hashlib
 import os

@@ -1,5 +1,8 @@
 """The state of a training run on disk: safetensors without pickle, written atomically, the last two kept."""
 
+import tiwlib.torchvision_cpu  # noqa: F401  before whatever imports torchvision
+
+# isort: split
 import json
 import warnings
 from dataclasses import dataclass

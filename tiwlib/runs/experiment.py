@@ -148,7 +148,7 @@ class Experiment:
         identity = {**self.hashes, "network": p["network"], "width": p["width"], "dropout": p["dropout"]}
         if p["compiled"]:
             for network in [denoiser, *([fitted.network] if fitted else [])]:
-                devices.compile_body(network)
+                devices.compile_backbone(network)
         with runs.alone(self.checkpoint, self.name) if first else nullcontext():
             yield from training.train(
                 denoiser, self.method, self.observed, self.noise_distribution, self.schedule, ratio=fitted, alpha=p["alpha"],
