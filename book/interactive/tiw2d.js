@@ -12,25 +12,24 @@ export const DATA_SHARE = 0.5; // of the minority in p_data
 // p_batch = (1 - pi) p_bias + pi p_data: the minority's share in a batch.
 export const batchShare = ({ minority, pi }) => (1 - pi) * minority + pi * DATA_SHARE;
 
-// log(share_k N(x; mean_k, (std^2 + sigma^2) I)) of both modes k.
-function logJoint(share, x, sigma) {
-  const variance = STD ** 2 + sigma ** 2;
-  return MODES.map(([m1, m2], k) => Math.log(k ? share : 1 - share) - Math.log(2 * Math.PI * variance)
-    - ((x[0] - m1) ** 2 + (x[1] - m2) ** 2) / (2 * variance));
-}
+// log(share N(x; mean, (std^2 + sigma^2) I)) of one mode, whose variance is std^2 + sigma^2; then of both modes.
+const logMode = (share, mean, x, variance) => Math.log(share) - Math.log(2 * Math.PI * variance)
+  - ((x[0] - mean[0]) ** 2 + (x[1] - mean[1]) ** 2) / (2 * variance);
+const logJoint = (share, x, v) => [logMode(1 - share, MODES[0], x, v), logMode(share, MODES[1], x, v)];
 
 // log p^sigma(x) of the density whose minority has this share: the logarithm of the sum over modes.
 export function logProb(share, x, sigma) {
-  const [a, b] = logJoint(share, x, sigma);
+  const [a, b] = logJoint(share, x, STD ** 2 + sigma ** 2);
   return Math.max(a, b) + Math.log1p(Math.exp(-Math.abs(a - b)));
 }
 
 // grad log p^sigma(x) = sum_k P(k | x) (mean_k - x) / (std^2 + sigma^2).
 export function score(share, x, sigma) {
-  const [a, b] = logJoint(share, x, sigma);
+  const variance = STD ** 2 + sigma ** 2;
+  const [a, b] = logJoint(share, x, variance);
   const minority = 1 / (1 + Math.exp(a - b)); // P(minority | x)
-  const mean = [0, 1].map((i) => (1 - minority) * MODES[0][i] + minority * MODES[1][i]);
-  return mean.map((m, i) => (m - x[i]) / (STD ** 2 + sigma ** 2));
+  const pull = (i) => ((1 - minority) * MODES[0][i] + minority * MODES[1][i] - x[i]) / variance;
+  return [pull(0), pull(1)];
 }
 
 // log r(x, sigma) = log p_data^sigma - log p_bias^sigma.
