@@ -1,6 +1,6 @@
-"""Backbones of denoiser and ratio network, functions of (x, c_noise): an MLP for points, diffusers' blocks for images.
+"""Backbones of denoiser and ratio network: an MLP for points, diffusers' blocks for images.
 
-A backbone of a denoiser offers its bottleneck: forward = decode(encode), for methods that read or move it.
+A backbone is a function of (x, c_noise). A denoiser's offers its bottleneck too: forward = decode(encode).
 """
 
 import tiwlib.torchvision_cpu  # noqa: F401  before whatever imports torchvision
@@ -90,11 +90,9 @@ class Encoder(nn.Module):
         self.level = nn.Sequential(nn.Linear(self.width, self.width), nn.SiLU())
         self.first = nn.Conv2d(in_channels, channels[0], 3, padding=1)
         stages = zip(channels[:1] + channels[:-1], channels, strict=True)
+        options = {"temb_channels": self.width, "groups": 8, "dropout": dropout, "down": True}
         self.blocks = nn.ModuleList(
-            ResnetBlock2D(
-                in_channels=a, out_channels=b, temb_channels=self.width, groups=8, dropout=dropout, down=True
-            )
-            for a, b in stages
+            ResnetBlock2D(in_channels=a, out_channels=b, **options) for a, b in stages
         )
         self.last = nn.Linear(channels[-1], 1)
 

@@ -23,9 +23,7 @@ class Observed:
         if not 0 <= reference_fraction <= 1:
             raise ValueError(f"reference_fraction={reference_fraction}: must lie in [0, 1]")
         if len(biased) == 0 and reference_fraction < 1:
-            raise ValueError(
-                f"the biased set is empty: reference_fraction={reference_fraction} must be 1 then"
-            )
+            raise ValueError(f"the biased set is empty: reference_fraction={reference_fraction} must be 1")
         self.biased, self.reference, self.reference_fraction = biased, reference, reference_fraction
         self.labels = labels and tuple(torch.as_tensor(part) for part in labels)
 

@@ -30,7 +30,7 @@ def _importance(exact, batch, ratio, weight_fraction, alpha):
     """IW-DSM: importance weights of clean samples, exact here, make the batch p_data."""
     if alpha != 1 or ratio is not exact:
         raise ValueError(
-            f"alpha={alpha}, ratio={ratio}: IW-DSM's minimiser is known for the exact ratio and alpha 1"
+            f"alpha={alpha}, ratio={ratio}: IW-DSM's minimiser needs the exact ratio and alpha 1"
         )
     return exact.p_data.denoised
 
@@ -73,8 +73,8 @@ def minimiser(
     if method not in MINIMISERS:
         raise ValueError(f"method={method!r}: has no closed form; known are {', '.join(MINIMISERS)}")
     batch = exact.p_bias.mix(exact.p_data, reference_fraction)
-    believed = reference_fraction if weight_fraction is None else weight_fraction
-    return MINIMISERS[method](exact, batch, ratio or exact, believed, alpha)
+    weight_fraction = reference_fraction if weight_fraction is None else weight_fraction
+    return MINIMISERS[method](exact, batch, ratio or exact, weight_fraction, alpha)
 
 
 # ---------------------------------------------------------------- the authors' code
@@ -161,9 +161,7 @@ def ratio_errors(
     return {name: np.asarray(values) for name, values in rows.items()}
 
 
-def clean_ratio_error(
-    ratio: Ratio, exact: ExactRatio, *, n: int = 4000, seed: int = EVALUATION_SEED
-) -> float:
+def clean_ratio_error(ratio: Ratio, exact: ExactRatio, *, n: int = 4000, seed=EVALUATION_SEED) -> float:
     """E (r_hat - r)^2 of clean samples of p_bias: what importance weighting lives with at every t."""
     x0 = exact.p_bias.sample(n, torch.Generator().manual_seed(seed))
     sigma = torch.zeros(n)

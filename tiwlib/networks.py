@@ -87,30 +87,37 @@ def point_ratio(d: int, sigma_data: float, width: int = 64) -> RatioNet:
     return RatioNet(MLP(d, 1, width), sigma_data)
 
 
+def _image_denoiser(channels: int, size: int, widths: tuple[int, ...], attends: list[bool], **options):
+    """A U-Net with a level for each of `widths`, with attention where `attends` says so. options: diffusers' own."""
+    halvings = len(widths) - 1
+    if size % 2**halvings:
+        raise ValueError(f"size={size}: must be a multiple of {2**halvings}, the network halves it so often")
+    model = UNet(
+        sample_size=size,
+        in_channels=channels,
+        out_channels=channels,
+        block_out_channels=widths,
+        down_block_types=tuple("AttnDownBlock2D" if attention else "DownBlock2D" for attention in attends),
+        up_block_types=tuple(
+            "AttnUpBlock2D" if attention else "UpBlock2D" for attention in reversed(attends)
+        ),
+        norm_eps=1e-6,
+        **options,
+    )
+    return DenoiserNet(model)
+
+
 def image_denoiser(channels: int, size: int, width: int = 32, dropout: float = 0.0) -> DenoiserNet:
     """For images (channels, size, size): halved until at most 8 pixels wide, or odd; attention there.
 
     A size that cannot be halved once is a ValueError.
     """
     levels = 2
-    _refuse_odd(size, levels)
     while size // 2 ** (levels - 1) > 8 and size % 2**levels == 0:
         levels += 1
-    return DenoiserNet(
-        UNet(
-            sample_size=size,
-            in_channels=channels,
-            out_channels=channels,
-            block_out_channels=tuple(width * min(2**i, 2) for i in range(levels)),
-            down_block_types=("DownBlock2D",) * (levels - 1) + ("AttnDownBlock2D",),
-            up_block_types=("AttnUpBlock2D",) + ("UpBlock2D",) * (levels - 1),
-            layers_per_block=2,
-            attention_head_dim=width,
-            norm_num_groups=8,
-            norm_eps=1e-6,
-            dropout=dropout,
-        )
-    )
+    widths, attends = (width,) + (2 * width,) * (levels - 1), [False] * (levels - 1) + [True]
+    options = {"layers_per_block": 2, "attention_head_dim": width, "norm_num_groups": 8, "dropout": dropout}
+    return _image_denoiser(channels, size, widths, attends, **options)
 
 
 def paper_denoiser(channels: int, size: int, dropout: float = 0.0) -> DenoiserNet:
@@ -121,31 +128,9 @@ def paper_denoiser(channels: int, size: int, dropout: float = 0.0) -> DenoiserNe
     ValueError.
     """
     widths = (256, 256, 256) if size <= 32 else (128, 256, 256, 256)
-    _refuse_odd(size, len(widths))
     attends = [size // 2**i == 16 for i in range(len(widths))]
-    return DenoiserNet(
-        UNet(
-            sample_size=size,
-            in_channels=channels,
-            out_channels=channels,
-            block_out_channels=widths,
-            down_block_types=tuple("AttnDownBlock2D" if a else "DownBlock2D" for a in attends),
-            up_block_types=tuple("AttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attends)),
-            layers_per_block=4,
-            attention_head_dim=256,
-            time_embedding_dim=512,
-            norm_num_groups=32,
-            norm_eps=1e-6,
-            dropout=dropout,
-        )
-    )
-
-
-def _refuse_odd(size: int, levels: int) -> None:
-    if size % 2 ** (levels - 1):
-        raise ValueError(
-            f"size={size}: must be a multiple of {2 ** (levels - 1)}, the network halves it so often"
-        )
+    options = {"layers_per_block": 4, "attention_head_dim": 256, "norm_num_groups": 32, "dropout": dropout}
+    return _image_denoiser(channels, size, widths, attends, time_embedding_dim=512, **options)
 
 
 def image_ratio(channels: int, width: int = 32, dropout: float = 0.0, stages: int = 2) -> RatioNet:

@@ -81,9 +81,7 @@ def sampling_grid(steps: int, sigma_data: float = 0.5, rho: float = 7.0, dtype=t
     return grid_between(160 * sigma_data, 0.004 * sigma_data, steps, rho, dtype)
 
 
-def grid_between(
-    sigma_max: float, sigma_min: float, steps: int, rho: float = 7.0, dtype=torch.float32
-) -> Tensor:
+def grid_between(sigma_max: float, sigma_min: float, steps: int, rho=7.0, dtype=torch.float32) -> Tensor:
     """EDM's spacing between two levels of one's own, then 0: shape (steps + 1,), descending."""
     ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
     sigma = (sigma_max ** (1 / rho) + ramp * (sigma_min ** (1 / rho) - sigma_max ** (1 / rho))) ** rho

@@ -163,32 +163,22 @@ class Method:
         """
         if self.ratio is None:
             if alpha != 1:
-                raise ValueError(
-                    f"alpha={alpha}: {self.label} has no weight to take to a power; it must be 1"
-                )
+                raise ValueError(f"alpha={alpha}: {self.label} has no weight to take to a power; must be 1")
             return self.objective
         if ratio is None:
             raise ValueError(f"ratio=None: {self.label} needs a {self.ratio.replace('_', '-')} ratio")
         return partial(self.objective, ratio=ratio, reference_fraction=reference_fraction, alpha=alpha)
 
 
+CLEAN = {"ratio": "time_independent", "reference_fraction": 0.5}
+NOISY = {"ratio": "time_dependent", "reference_fraction": 0.5}
 METHODS = {
     "dsm_ref": Method(label="DSM(ref)", objective=dsm, reference_fraction=1.0),
     "dsm_obs": Method(label="DSM(obs)", objective=dsm),
-    "iw_dsm": Method(label="IW-DSM", objective=iw_dsm, ratio="time_independent", reference_fraction=0.5),
-    "tiw_dsm": Method(label="TIW-DSM", objective=tiw_dsm, ratio="time_dependent", reference_fraction=0.5),
-    "w_only": Method(
-        label="W-only",
-        objective=partial(tiw_dsm, correction=False),
-        ratio="time_dependent",
-        reference_fraction=0.5,
-    ),
-    "c_only": Method(
-        label="C-only",
-        objective=partial(tiw_dsm, weight=False),
-        ratio="time_dependent",
-        reference_fraction=0.5,
-    ),
+    "iw_dsm": Method(label="IW-DSM", objective=iw_dsm, **CLEAN),
+    "tiw_dsm": Method(label="TIW-DSM", objective=tiw_dsm, **NOISY),
+    "w_only": Method(label="W-only", objective=partial(tiw_dsm, correction=False), **NOISY),
+    "c_only": Method(label="C-only", objective=partial(tiw_dsm, weight=False), **NOISY),
 }
 
 

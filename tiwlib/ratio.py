@@ -113,10 +113,8 @@ class FittedRatio:
     @classmethod
     def from_tensors(cls, network: RatioNet, tensors: dict[str, Tensor]) -> "FittedRatio":
         """The inverse of `tensors`, into a network of the same shape, frozen and on the CPU."""
-        prefix = "network."
-        network.load_state_dict(
-            {n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)}
-        )
+        weights = {n.removeprefix("network."): v for n, v in tensors.items() if n.startswith("network.")}
+        network.load_state_dict(weights)
         network.requires_grad_(False).eval()
         history = pd.DataFrame(tensors["history"], columns=["step", "train_loss", "heldout_loss"])
         heldout = pd.DataFrame(tensors["heldout"], columns=["sigma", "log_ratio", "label"])
@@ -133,13 +131,7 @@ def split_off(n: int, share: float, rng: np.random.Generator) -> np.ndarray:
 
 
 def noisy_batch(
-    biased,
-    reference,
-    among: tuple,
-    half: int,
-    noise_distribution: NoiseDistribution,
-    device,
-    flip: bool = False,
+    biased, reference, among: tuple, half: int, noise_distribution: NoiseDistribution, device, flip=False
 ) -> tuple[Tensor, Tensor, Tensor]:
     """x (2 half, ...), sigma and label (2 half,): as many biased (0) as reference (1) samples, noise added.
 
@@ -147,8 +139,7 @@ def noisy_batch(
     half of the images.
     """
     rows = [torch.from_numpy(indices)[torch.randint(len(indices), (half,))] for indices in among]
-    x0 = torch.cat([biased[rows[0]], reference[rows[1]]])
-    x0 = sent(x0, torch.device(device))
+    x0 = sent(torch.cat([biased[rows[0]], reference[rows[1]]]), torch.device(device))
     x0 = flip_half(x0) if flip else x0
     sigma = noise_distribution.sample(2 * half, device)
     label = (torch.arange(2 * half, device=device) >= half).float()
@@ -157,13 +148,14 @@ def noisy_batch(
 
 @dataclass
 class _History:
-    """The evaluations so far, and the weights that `stop` asks for."""
+    """The evaluations so far, and the weights that `stop` asks for with their step."""
 
     stop: str
     rows: list[tuple[int, float, float]] = field(default_factory=list)
     losses: list[Tensor] = field(default_factory=list)  # of the steps since the last evaluation
-    best: tuple[int, dict] | None = None
     lowest: float = math.inf
+    step: int = 0
+    weights: dict[str, Tensor] = field(default_factory=dict)
 
     def evaluate(self, step: int, network: RatioNet, heldout: tuple[Tensor, Tensor, Tensor]) -> float:
         """Take the held-out loss (nats) and remember the weights. One that is not finite is a FloatingPointError."""
@@ -172,7 +164,7 @@ class _History:
             raise FloatingPointError(f"the ratio's held-out loss is {loss} at step {step}")
         self.rows.append((step, torch.stack(self.losses).mean().item() if self.losses else math.nan, loss))
         if self.stop == "last" or loss < self.lowest:
-            self.best, self.lowest = (step, copy.deepcopy(network.state_dict())), loss
+            self.lowest, self.step, self.weights = loss, step, copy.deepcopy(network.state_dict())
         self.losses = []
         return loss
 
@@ -200,30 +192,28 @@ def fit(
     rng = np.random.default_rng(seed)
     held = held or tuple(split_off(len(d), config.holdout, rng) for d in (biased, reference))
     train = tuple(np.setdiff1d(np.arange(len(d)), h) for d, h in zip((biased, reference), held, strict=True))
-    optimiser = torch.optim.AdamW(
-        network.to(device).parameters(), lr=config.lr, weight_decay=config.weight_decay
-    )
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.steps)
+    weights = network.to(device).parameters()
+    optimiser = torch.optim.AdamW(weights, lr=config.lr, weight_decay=config.weight_decay)
+    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.steps)
     evaluate_at = set(np.linspace(0, config.steps, config.evaluations + 1).round().astype(int).tolist())
-    history, drawn = _History(config.stop), (noise_distribution, device, config.flip)
+    noised = (noise_distribution, device, config.flip)
+    history = _History(config.stop)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        heldout = noisy_batch(biased, reference, held, config.heldout_draws // 2, *drawn)
-        bar = tqdm(range(config.steps + 1), desc="ratio", unit="step", leave=False)
+        heldout = noisy_batch(biased, reference, held, config.heldout_draws // 2, *noised)
+        history.evaluate(0, network, heldout)
+        bar = tqdm(range(1, config.steps + 1), desc="ratio", unit="step", leave=False)
         for step in bar:
-            if step in evaluate_at:
-                bar.set_postfix(heldout=f"{history.evaluate(step, network, heldout):.4f}")
-            if step == config.steps:
-                break
-            x, sigma, label = noisy_batch(biased, reference, train, config.batch_size // 2, *drawn)
+            x, sigma, label = noisy_batch(biased, reference, train, config.batch_size // 2, *noised)
             loss = binary_cross_entropy_with_logits(network.log_ratio(x, sigma), label)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-            schedule.step()
+            cosine.step()
             history.losses.append(loss.detach())
-    step, weights = history.best
-    network.load_state_dict(weights)
+            if step in evaluate_at:
+                bar.set_postfix(heldout=f"{history.evaluate(step, network, heldout):.4f}")
+    network.load_state_dict(history.weights)
     network.requires_grad_(False).eval()
     x, sigma, label = heldout
     columns = {"sigma": sigma, "log_ratio": network.log_ratio(x, sigma), "label": label}
@@ -231,7 +221,7 @@ def fit(
         network=network,
         history=pd.DataFrame(history.rows, columns=["step", "train_loss", "heldout_loss"]),
         heldout=pd.DataFrame({name: values.cpu().double().numpy() for name, values in columns.items()}),
-        step=step,
+        step=history.step,
     )
 
 

@@ -73,7 +73,7 @@ def sample(
     """Samples first, ..., first + n - 1 of a seed: (n, *shape), on the CPU.
 
     Sample i depends on (seed, i) alone: not on the batch it came in, nor on the number of processes that share
-    the work, each with its own `first`. precision: "bf16" runs the network in bfloat16, the sampler never.
+    the work, each with its own `first`. Under devices.autocast the network runs in bfloat16, the sampler never.
     """
     grid = sampling_grid(steps, sigma_data, dtype=dtype).to(device)
     done = []

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import torch
@@ -122,8 +123,7 @@ def train(
     """
     accelerator = accelerator or devices.accelerator("cpu")
     device, processes = accelerator.device, accelerator.num_processes
-    per_process, rest = divmod(config.batch_size, processes)
-    if rest:
+    if config.batch_size % processes:
         raise ValueError(f"batch_size={config.batch_size}: not a multiple of {processes} processes")
     known = {key: value for key, value in asdict(config).items() if key not in TrainingConfig.HOW}
     known |= {"seed": seed, "noise_distribution": repr(noise_distribution), "identity": identity}
@@ -131,64 +131,49 @@ def train(
 
     denoiser.to(device, memory_format=devices.memory_format(device, config.precision))
     trained = [p for p in denoiser.parameters() if p.requires_grad]
-    fast = {"fused": True} if device.type == "cuda" else {}
-    optimiser = torch.optim.Adam(trained, lr=config.lr, **fast)
+    optimiser = torch.optim.Adam(trained, lr=config.lr, fused=device.type == "cuda" or None)
     ema = EMAModel(denoiser.parameters(), decay=config.ema_decay, foreach=device.type == "cuda")
-    state, losses = (denoiser, ema, optimiser), torch.zeros(0)
-    if checkpoint:
-        losses, before = checkpoint.load(known, *state)
-        if before != processes and 0 < len(losses) < config.steps:
-            warnings.warn(
-                f"the state was made by {before} processes and is resumed by {processes}: from here on the batches "
-                "are others, so the run is the same statistically only",
-                stacklevel=2,
-            )
+    state = denoiser, ema, optimiser
+    losses = resumed(checkpoint, known, state, processes, config.steps)
     yield from reports(losses, config)
+
     network = accelerator.prepare(denoiser)
     network.sigma_data = denoiser.sigma_data  # losses read it, and a wrapper for several processes hides it
     network.train()
 
-    def loss_of(x0, sigma, noise, *labels) -> Tensor:
+    def loss_of(x0: Tensor, *others: Tensor) -> Tensor:
         with devices.autocast(device, config.precision):
-            value = loss(network, x0, sigma, noise, *labels)
+            value = loss(network, x0, *others)
         if value.shape not in ((), x0.shape[:1]):
             raise ValueError(f"the loss has shape {tuple(value.shape)}: must be ({len(x0)},), or a number")
         return value
 
-    def due(done: int, saved_at: float, asked: bool) -> bool:
-        minutes = (time.monotonic() - saved_at) / 60
-        return checkpoint and (asked or done == config.steps or minutes >= config.checkpoint_minutes)
-
-    done, pending, saved_at = len(losses), [], time.monotonic()
+    steps, pending, saved_at = range(len(losses), config.steps), [], time.monotonic()
     hidden = {} if accelerator.is_main_process else {"disable": True}
-    bar = tqdm(
-        range(done, config.steps), title, config.steps, initial=done, unit="step", leave=False, **hidden
-    )
+    bar = tqdm(steps, title, config.steps, initial=steps.start, unit="step", leave=False, **hidden)
     with devices.Stop() as stop:
         for step in bar:
             seed_step(seed, step, accelerator.process_index)
-            drawn = draw(data, per_process, noise_distribution, device, config.flip)
-            for group in optimiser.param_groups:
-                group["lr"] = config.lr * min(1, (step + 1) / max(1, config.warmup))
-            pending.append(learn(accelerator, network, optimiser, loss_of, drawn, config.micro_batch))
+            batch = draw(data, config.batch_size // processes, noise_distribution, device, config.flip)
+            optimiser.param_groups[0]["lr"] = config.lr * min(1, (step + 1) / max(1, config.warmup))
+            pending.append(learn(accelerator, network, optimiser, loss_of, batch, config.micro_batch))
             ema.step(denoiser.parameters())
             done = step + 1
-            alone_and_asked = stop.asked and processes == 1
-            if not (done == config.steps or alone_and_asked or done % config.log_every == 0):
+            told = stop.asked and processes == 1  # several processes agree at the next report
+            if not (told or done % config.log_every == 0 or done == config.steps):
                 continue
             # the only place that waits for the device, and where the processes agree
             losses = torch.cat([losses, accelerator.reduce(torch.stack(pending), "mean").cpu()])
-            asked = bool(accelerator.reduce(torch.tensor(float(stop.asked), device=device), "sum"))
+            told = bool(accelerator.reduce(torch.tensor(float(stop.asked), device=device), "sum"))
             pending = []
             refuse_divergence(losses, denoiser, checkpoint)
-            if due(done, saved_at, asked):
+            minutes = (time.monotonic() - saved_at) / 60
+            if checkpoint and (told or done == config.steps or minutes >= config.checkpoint_minutes):
                 if accelerator.is_main_process:
                     checkpoint.save(known, losses, processes, *state)
                 saved_at = time.monotonic()
-            if asked:
-                raise devices.Stopped(
-                    f"told to end at step {done}; {_where(checkpoint) or 'no state is kept'}"
-                )
+            if told:
+                raise devices.Stopped(f"told to end at step {done}; {_last_state(checkpoint)}")
             report = reports(losses, config)[-1]
             bar.set_postfix(loss=f"{report.loss:.4f}")
             yield report
@@ -196,28 +181,35 @@ def train(
     denoiser.eval()
 
 
+def resumed(checkpoint: Checkpoint | None, known: dict, state: tuple, processes: int, steps: int) -> Tensor:
+    """Restore the last state, in place, where there is one; returns the losses so far (steps done,)."""
+    if checkpoint is None:
+        return torch.zeros(0)
+    losses, before = checkpoint.load(known, *state)
+    if before != processes and 0 < len(losses) < steps:
+        warnings.warn(
+            f"the state was made by {before} processes and is resumed by {processes}: from here on the batches "
+            "are others, so the run is the same statistically only",
+            stacklevel=3,
+        )
+    return losses
+
+
 def reports(losses: Tensor, config: TrainingConfig) -> list[Progress]:
     """The reports that a run with these losses (steps done,) has yielded so far."""
     at = list(range(0, len(losses) + 1, config.log_every))
     if len(losses) == config.steps and at[-1] != len(losses):
         at.append(len(losses))
-    return [Progress(end, losses[start:end]) for start, end in zip(at[:-1], at[1:], strict=True)]
+    return [Progress(end, losses[start:end]) for start, end in pairwise(at)]
 
 
-def learn(
-    accelerator: Accelerator,
-    network,
-    optimiser,
-    loss_of: Callable,
-    drawn: tuple[Tensor, ...],
-    micro_batch: int,
-) -> Tensor:
+def learn(accelerator, network, optimiser, loss_of: Callable, batch: tuple, micro_batch: int) -> Tensor:
     """One step of the optimiser along the gradient of the batch's mean loss; returns that loss, on the device.
 
-    loss_of: from the parts of `drawn`, (n, ...) each, to losses (n,). micro_batch: samples at a time, 0 for all;
+    loss_of: from the parts of `batch`, (n, ...) each, to losses (n,). micro_batch: samples at a time, 0 for all;
     processes exchange gradients once, at the last part. A batch that does not fit is a MemoryError.
     """
-    n = len(drawn[0])
+    n = len(batch[0])
     size = min(micro_batch or n, n)
 
     def backward(part: tuple[Tensor, ...]) -> Tensor:
@@ -229,34 +221,33 @@ def learn(
         for _ in range(2):  # the second step finds the optimiser's moments in memory, as all later ones do
             optimiser.zero_grad()
             with accelerator.no_sync(network):
-                backward(tuple(tensor[:samples] for tensor in drawn))
+                backward(tuple(tensor[:samples] for tensor in batch))
             optimiser.step()
 
-    parts = list(zip(*(tensor.split(size) for tensor in drawn), strict=True))
+    parts = list(zip(*(tensor.split(size) for tensor in batch), strict=True))
     with devices.naming_what_fits(trial, size, accelerator.device):
         optimiser.zero_grad()
         with nullcontext() if len(parts) == 1 else accelerator.no_sync(network):
-            total = sum((backward(part) for part in parts[:-1]), torch.zeros((), device=drawn[0].device))
+            total = sum((backward(part) for part in parts[:-1]), torch.zeros((), device=batch[0].device))
         total = total + backward(parts[-1])
         optimiser.step()
     return total
 
 
-def _where(checkpoint: Checkpoint | None) -> str:
-    """The last good state as a part of a message, or nothing."""
-    last = checkpoint.last() if checkpoint else None
-    return f"the last good state is in {last}" if last else ""
-
-
 def refuse_divergence(losses: Tensor, denoiser, checkpoint: Checkpoint | None) -> None:
-    """Raise FloatingPointError at the first loss, or else weight, that is not finite, before it is saved.
-
-    losses: (steps done,), one a step.
-    """
-    where = f"; {place}" if (place := _where(checkpoint)) else ""
+    """Raise FloatingPointError at the first of all losses (steps done,), or else weights, that is not finite."""
     bad = (~losses.isfinite()).nonzero()
+    largest = torch.stack([p.detach().abs().max() for p in denoiser.parameters()])
     if len(bad):
-        step = int(bad[0])
-        raise FloatingPointError(f"the loss is {losses[step].item()} at step {step}{where}")
-    if not torch.stack([p.detach().abs().max() for p in denoiser.parameters()]).isfinite().all():
-        raise FloatingPointError(f"a weight is not finite after step {len(losses) - 1}{where}")
+        what = f"the loss is {losses[bad[0]].item()} at step {bad[0].item()}"
+    elif not largest.isfinite().all():
+        what = f"a weight is not finite after step {len(losses) - 1}"
+    else:
+        return
+    raise FloatingPointError(f"{what}; {_last_state(checkpoint)}")
+
+
+def _last_state(checkpoint: Checkpoint | None) -> str:
+    """The last good state as a part of a message."""
+    last = checkpoint.last() if checkpoint else None
+    return f"the last good state is in {last}" if last else "no state is kept"

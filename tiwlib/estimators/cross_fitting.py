@@ -1,16 +1,18 @@
 """Cross-fitting: a training sample's ratio comes from a network that has not seen that sample.
 
-A ratio network knows its few reference samples by heart: there d is near 1, whatever the density. With K networks,
+A ratio network memorises its few reference samples: there d is near 1, whatever the density. With K networks,
 each fitted without one of K folds, sample i of fold k is weighted and corrected by network k. A point that belongs
 to no fold gets the mean of their logits, as any ensemble would.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from tiwlib.objectives import Ratio
 from tiwlib.ratio import FittedRatio
 
 
@@ -25,19 +27,19 @@ def folds_of(n: int, folds: int, rng: np.random.Generator) -> np.ndarray:
 class PerSample:
     """The ratio of a batch whose samples' folds are known: sample i asks network fold[i]. fold: (B,)."""
 
-    networks: tuple
+    networks: tuple[Ratio, ...]
     fold: Tensor
 
     def log_ratio(self, x: Tensor, sigma: Tensor) -> Tensor:
         """log r_fold(i)(x_i, sigma_i), shape (B,): every network sees its own samples only, so it costs one."""
         if self.fold.shape != x.shape[:1]:
             raise ValueError(f"fold has shape {tuple(self.fold.shape)}: must be (B,) = ({len(x)},)")
-        found = torch.zeros_like(sigma, dtype=x.dtype)
+        log_ratio = torch.zeros_like(sigma, dtype=x.dtype)
         for k, network in enumerate(self.networks):
-            at = (self.fold == k).nonzero()[:, 0]
-            if len(at):
-                found = found.index_put((at,), network.log_ratio(x[at], sigma[at]))
-        return found
+            rows = (self.fold == k).nonzero()[:, 0]
+            if len(rows):
+                log_ratio = log_ratio.index_put((rows,), network.log_ratio(x[rows], sigma[rows]))
+        return log_ratio
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class CrossFitted:
 
     def of(self, fold: Tensor) -> PerSample:
         """The ratio for a batch of training samples of these folds (B,)."""
-        return PerSample(self.fits, fold.to(next(self.fits[0].network.parameters()).device))
+        return PerSample(self.fits, fold)
 
     @property
     def heldout_loss(self) -> float:
@@ -69,9 +71,25 @@ def cross_fit(fit, biased, reference, *, folds: int = 5, seed: int = 0) -> Cross
     """K ratios, each without one fold of both sets.
 
     fit: a function of (k, held) that returns the FittedRatio of fold k, held = the indices of both sets that it
-    must not see (`ratio.fit(..., held=held)` or the kept `fit_once`). biased, reference: anything with a length.
+    must not see (`ratio.fit(..., held=held)`). biased, reference: anything with a length.
     """
     rng = np.random.default_rng([seed, folds])
     labels = tuple(folds_of(len(d), folds, rng) for d in (biased, reference))
     fits = (fit(k, tuple(np.flatnonzero(part == k) for part in labels)) for k in range(folds))
     return CrossFitted(tuple(fits), labels)
+
+
+def cross_fitted(
+    objective: Callable[..., Tensor], crossed: CrossFitted, reference_fraction: float, alpha: float = 1.0
+) -> Callable[..., Tensor]:
+    """The loss of (denoiser, x0, sigma, noise, fold) for training.train: each sample asks the network of its fold.
+
+    objective: objectives.tiw_dsm or iw_dsm. fold: (B,), which comes with every batch of an Observed whose labels are
+    crossed.folds. reference_fraction, alpha: as in the objective.
+    """
+
+    def loss(denoiser, x0: Tensor, sigma: Tensor, noise: Tensor, fold: Tensor) -> Tensor:
+        options = {"ratio": crossed.of(fold), "reference_fraction": reference_fraction, "alpha": alpha}
+        return objective(denoiser, x0, sigma, noise, **options)
+
+    return loss

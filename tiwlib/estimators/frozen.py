@@ -16,7 +16,7 @@ from tiwlib.networks import RatioNet
 
 
 class FrozenFeatures(nn.Module):
-    """For images: (B, C, H, W), (B,) -> (B, 1); the first half of a ResNet-18, frozen, then a head that hears sigma.
+    """For images: (B, C, H, W), (B,) -> (B, 1); the first half of a ResNet-18, frozen, then a head with sigma.
 
     weights: torchvision's ResNet-18, a .safetensors or .pth file; the paper's extractor was trained on noisy
     images, one trained on clean ones knows little at large sigma. Grey images are repeated over three channels.
@@ -32,7 +32,9 @@ class FrozenFeatures(nn.Module):
         self.features = nn.Sequential(
             resnet.conv1, resnet.bn1, resnet.relu, resnet.maxpool, resnet.layer1, resnet.layer2
         )
-        self.features.requires_grad_(False)
+        self.features.requires_grad_(
+            False
+        ).eval()  # the running statistics of its normalisation are frozen too
         self.level = nn.Sequential(nn.Linear(self.WIDTH, self.WIDTH), nn.SiLU())
         self.block = ResnetBlock2D(
             in_channels=self.WIDTH,
@@ -45,7 +47,7 @@ class FrozenFeatures(nn.Module):
 
     def train(self, mode: bool = True) -> "FrozenFeatures":
         super().train(mode)
-        self.features.eval()  # the running statistics of its normalisation are frozen too
+        self.features.eval()
         return self
 
     def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
@@ -61,15 +63,15 @@ def _read(path: Path, network: nn.Module) -> dict[str, Tensor]:
             "resnet18-f37072fd.pth for one"
         )
     try:
-        found = load_file(path) if path.suffix == ".safetensors" else torch.load(path, weights_only=True)
+        weights = load_file(path) if path.suffix == ".safetensors" else torch.load(path, weights_only=True)
     except Exception as error:  # torch and safetensors raise many kinds for a file that is something else
         raise ValueError(f"ratio_features={str(path)!r}: cannot be read as weights ({error})") from error
-    missing = network.state_dict().keys() ^ found.keys()
-    if missing:
+    differing = network.state_dict().keys() ^ weights.keys()
+    if differing:
         raise ValueError(
-            f"ratio_features={str(path)!r}: not a ResNet-18, {len(missing)} tensors differ by name"
+            f"ratio_features={str(path)!r}: not a ResNet-18, {len(differing)} tensors differ by name"
         )
-    return found
+    return weights
 
 
 def frozen_ratio(weights: Path, dropout: float = 0.0) -> RatioNet:
