@@ -36,9 +36,10 @@ from IPython.display import display
 
 from tiwlib import devices, plots, runs
 from tiwlib.measures import classifier, distances, intervals, metrics
-from tiwlib.networks import parameters_of, save_pretrained
-from tiwlib.runs import cost
-from tiwlib.runs.experiment import Experiment, launch
+from tiwlib.networks import parameters_of
+from tiwlib.runs import cost, processes
+from tiwlib.runs.experiment import from_parameters
+from tiwlib.runs.pretrained import save_pretrained
 
 # %% tags=["parameters"]
 run = ""  # name of the record; empty: setting, method and seed
@@ -80,8 +81,9 @@ inception_weights = ""  # path of weights-inception-2015-12-05-6726825d.pth; emp
 
 # %%
 params = runs.parameters("04_train", globals())
-experiment = Experiment(params)
-data, split, chosen, on = experiment.data, experiment.split, experiment.method, experiment.device
+experiment = from_parameters(params)
+problem, chosen, on = experiment.problem, experiment.method, experiment.device
+data, split, pi = problem.images.data, problem.images.split, experiment.reference_fraction
 run = experiment.name
 record = runs.start("04_train", run, params)
 has_groups = data.groups is not None
@@ -96,32 +98,31 @@ print(
 # %% [markdown]
 # ## The ratio
 #
-# Fitted once for each split and kept in `checkpoints/`: methods that need the same one share it. The network
+# Fitted once for each split and cached in `checkpoints/`: methods that need the same one share it. The network
 # sees 80 % of both sets; the rest tells how far the training loss can be believed. How its weights spread over the
 # biased images, at several noise levels, goes into `weights.csv` of the record.
 
 # %%
-with cost.stage(record.stages, "ratio, kept" if experiment.ratio_is_kept else "ratio", on):
-    fitted = experiment.fit_ratio()
+fitted = experiment.ratio()
+record.stages |= experiment.costs
 if fitted:
     figure = plots.fit_history({chosen.ratio: fitted.history}, {chosen.ratio: fitted.step})
     display(record.figure(figure, "ratio_fit"))
-    pi = experiment.observed.reference_fraction
     levels = {"sigmas": (0.0,)} if chosen.ratio == "time_independent" else {}
-    weights = metrics.weights_of(fitted, experiment.biased, pi, **levels, device=on)
+    weights = metrics.weights_of(fitted, problem.biased, pi, **levels, device=on)
     weights.to_csv(record.folder / "weights.csv", index=False)
 
 # %% [markdown]
 # ## Training
 #
 # A run that was stopped goes on from its last state in `checkpoints/`. With `num_processes` above 1 the same loop
-# runs in so many processes under torchrun first, and here the finished state is taken up.
+# runs in so many processes under torchrun first, and here the finished state is resumed.
 
 # %%
 denoiser = experiment.denoiser()
-with cost.stage(record.stages, experiment.training_stage, on):
+with cost.stage(record.stages, experiment.stage, on):
     if num_processes > 1:
-        launch(params, experiment.checkpoint)
+        processes.launch(params, experiment.folder)
     reports = list(experiment.train(denoiser, fitted))
 figure = plots.training_loss([r.step for r in reports], [r.loss for r in reports], chosen.label)
 display(record.figure(figure, "training_loss"))
@@ -129,20 +130,16 @@ display(record.figure(figure, "training_loss"))
 # %% [markdown]
 # ## Samples
 #
-# Below the samples, the training image nearest to each: a model that has learned its few images by heart draws
-# them again.
+# Below the samples, the training image nearest to each: a model that has memorised its few images draws them
+# again.
 
 # %%
 with cost.stage(record.stages, "sampling", on):
-    samples = experiment.sample(denoiser)
+    samples = processes.samples(experiment, denoiser)
 assert (
     samples.shape == (n_samples, *data.images.shape[1:]) and len(np.unique(samples, axis=0)) > n_samples / 2
 )
-seen = (
-    split.reference
-    if experiment.observed.reference_fraction == 1
-    else np.concatenate([split.biased, split.reference])
-)
+seen = experiment.training_images()
 nearest_distance, nearest = distances.nearest(samples, data.images[seen], device=on)
 rows = [samples[:12], data.images[seen[nearest[:12]]]]
 figure = plots.image_grid(np.concatenate(rows), 12, ["sample", "nearest"])
@@ -165,14 +162,14 @@ display(record.figure(figure, "samples"))
 measured = {
     "method": chosen.label,
     "setting": split.setting,
-    "reference_fraction": experiment.observed.reference_fraction,
-    "n_biased": len(experiment.biased),
-    "n_reference": len(experiment.reference),
+    "reference_fraction": pi,
+    "n_biased": len(problem.biased),
+    "n_reference": len(problem.reference),
     "n_samples": n_samples,
     "parameters": {"denoiser": parameters_of(denoiser)},
     "heldout_ratio_loss": fitted.heldout_loss if fitted else None,
     "final_loss": reports[-1].loss if reports else None,
-    "nearest_training_image": float(nearest_distance.mean()),
+    "nearest": float(nearest_distance.mean()),
 }
 measured_with = {
     "seed": seed,
@@ -234,7 +231,7 @@ else:
     towards = "" if has_groups else ", to the reference set"
     print(f"no distances between sets: -p feature_extractor inception takes them{towards}")
 measured["measured_with"] = measured_with
-for name in ("total_variation", "fairness_discrepancy", "nearest_training_image"):
+for name in ("total_variation", "fairness_discrepancy", "nearest"):
     if name in measured:
         print(f"{name:24s} {measured[name]:.3f}")
 

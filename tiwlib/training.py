@@ -81,7 +81,7 @@ class Progress:
 
 
 class Checkpoint(Protocol):
-    """Where states are kept; runs.checkpoints has the one on disk. state: (network, EMA, optimiser), in place."""
+    """Where states are kept; runs.states has the one on disk. state: (network, EMA, optimiser), in place."""
 
     def load(self, config: dict, *state) -> tuple[Tensor, int]:
         """Restore the last state; returns the losses so far (0,) if there is none, and its number of processes."""

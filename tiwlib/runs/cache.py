@@ -85,6 +85,15 @@ class Cached:
     seconds: float
     new: bool
 
+    @property
+    def sha256(self) -> str:
+        """Hex digest of the tensors: the same for the same network, whenever it was fitted."""
+        content = hashlib.sha256()
+        for name, tensor in sorted(self.tensors.items()):
+            content.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            content.update(tensor.contiguous().numpy().tobytes())
+        return content.hexdigest()
+
 
 def once(
     kind: str, key: dict, fit: Callable[[], tuple[dict[str, Tensor], dict]], folder: Path | None = None

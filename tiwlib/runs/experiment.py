@@ -1,244 +1,185 @@
-"""One run of notebook 04, from its parameters to its samples; also the work of one process among several.
+"""One experiment: fit the ratio, train the denoiser, draw samples."""
 
-    torchrun --nproc_per_node 2 -m tiwlib.runs.experiment parameters.yaml
-
-trains and samples with two processes and leaves the result under checkpoints/, where the notebook with the same
-parameters takes it up: it calls this itself for num_processes > 1. On several machines, start it on each with
-torchrun's --nnodes and --rdzv_endpoint, and a checkpoints/ that all of them see.
-"""
-
-import ast
 import shutil
-import subprocess
-import sys
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
 from accelerate import Accelerator
-from torch.distributed.elastic.multiprocessing.errors import record
+from torch import Tensor
 
 from tiwlib import devices, objectives, ratio, runs, sampling, training
 from tiwlib.batches import Observed
-from tiwlib.data import Subset, bias
-from tiwlib.estimators.frozen import frozen_ratio
-from tiwlib.measures.distances import to_uint8
-from tiwlib.networks import DenoiserNet, image_denoiser, image_ratio, paper_denoiser, seeded
-from tiwlib.noise import Clean, LogNormal
-from tiwlib.runs import checkpoints
+from tiwlib.data import bias
+from tiwlib.data.problems import Problem, of_images
+from tiwlib.networks import DenoiserNet, seeded
+from tiwlib.noise import Clean
+from tiwlib.objectives import Ratio
+from tiwlib.runs import cache, cost
+from tiwlib.runs.states import Checkpoint
+from tiwlib.runs.config import ExperimentConfig
 
 NOTEBOOK = "04_train"
-NETWORKS = {"small": image_denoiser, "paper": paper_denoiser}
 
 
 class Experiment:
-    """What a run of notebook 04 is made of. params: its parameters, checked by runs.parameters.
+    """One method on one problem. hashes, costs: of what was fitted so far, for a record.
 
-    Bad parameters are ValueErrors here, before anything is fitted.
+    name: of the run; the usual one if empty. folder: where the states of the training are kept, None for nowhere. A
+    network that the problem's samples do not fit is a ValueError here, before anything is fitted.
     """
 
-    def __init__(self, params: dict, accelerator: Accelerator | None = None):
-        self.params = p = params
-        if p["network"] not in NETWORKS:
-            raise ValueError(f"network={p['network']!r}: must be one of {', '.join(NETWORKS)}")
-        if p["n_samples"] < 1:
-            raise ValueError(f"n_samples={p['n_samples']}: must be at least 1")
-        among = p["num_processes"]
-        refuse_missing_devices(among, p["device"])
-        if p["batch_size"] % among or p["n_samples"] < among:
-            raise ValueError(
-                f"batch_size={p['batch_size']}, n_samples={p['n_samples']}: must be a multiple of, and at least, "
-                f"num_processes={among}"
-            )
-        self.method = objectives.method(p["method"])
-        self.schedule = training.Schedule(
-            steps=p["steps"],
-            batch_size=p["batch_size"],
-            lr=p["lr"],
-            warmup=p["warmup"],
-            ema_half_life=p["ema_half_life"] or max(1, p["steps"] / 14),
-            flip=p["flip"],
-            precision=p["precision"],
-            micro_batch=p["micro_batch"],
-            checkpoint_minutes=p["checkpoint_minutes"],
-        )
-        self.accelerator = accelerator or devices.accelerator(p["device"])
+    def __init__(
+        self,
+        problem: Problem,
+        config: ExperimentConfig,
+        accelerator: Accelerator | None = None,
+        *,
+        name: str = "",
+        folder: Path | None = None,
+    ):
+        self.config, self.method = config, objectives.method(config.method)
+        self.name, self.folder = name or config.name(problem.name), folder
+        self.accelerator = accelerator or devices.accelerator(config.device)
         self.device = self.accelerator.device
-        self.made = bias.from_parameters(p, runs.PROJECT)
-        self.data, self.split = self.made.data, self.made.split
-        images = self.data.images
-        self.biased = Subset(images, self.split.biased).on(self.device)
-        self.reference = Subset(images, self.split.reference).on(self.device)
-        self.observed = Observed(self.biased, self.reference, self.method.fraction(p["reference_fraction"]))
-        self.noise_distribution = LogNormal()
-        self.hashes = {"split": self.split.sha256, "images": self.data.sha256}
+        with torch.device("meta"):  # takes no memory, and refuses what cannot be built
+            problem.denoiser(config.network, config.width, config.dropout)
+        self.problem = problem.on(self.device)
+        self.hashes, self.costs = dict(problem.key), {}
+
+    def observed(self, labels: tuple | None = None) -> Observed:
+        """What training draws from. labels: a number for each biased and each reference sample, ((Nb,), (Nr,))."""
+        pi = self.method.fraction(self.config.reference_fraction)
+        return Observed(self.problem.biased, self.problem.reference, pi, labels)
 
     @property
-    def name(self) -> str:
-        """The name of the run: the parameter, or else setting, method and seed."""
-        p = self.params
-        pi = [f"pi{p['reference_fraction']:g}"] if p["reference_fraction"] is not None else []
-        alpha = [f"alpha{p['alpha']:g}"] if p["alpha"] != 1 else []
-        return p["run"] or "-".join([self.split.setting, p["method"], *pi, *alpha, f"seed{p['seed']}"])
+    def reference_fraction(self) -> float:
+        """pi, the share of reference samples in a batch."""
+        return self.observed().reference_fraction
 
-    @property
-    def checkpoint(self) -> Path:
-        """The folder of the run's states, and of the samples that several processes have drawn."""
-        return runs.checkpoints() / NOTEBOOK / self.name
+    def ratio(self, member: int = 0, held: tuple | None = None) -> ratio.FittedRatio | None:
+        """The ratio that the method asks for, or None: fitted once for its problem and cached.
 
-    def fit_ratio(self) -> ratio.FittedRatio | None:
-        """The ratio that the method asks for: fitted once for its split and kept; None where it needs none."""
-        if not self.method.ratio:
+        member: another one has other initial weights. held: as in ratio.fit. Its hash goes into `hashes`; the
+        seconds and the memory of its fit, whichever run has made it, into `costs`.
+        """
+        kind = self.method.ratio
+        if kind is None:
             return None
-        p, noise_distribution = (
-            self.params,
-            self.noise_distribution if self.method.ratio == "time_dependent" else Clean(),
+        problem, config = self.problem, self.config
+        levels = problem.noise_distribution if kind == "time_dependent" else Clean()
+        fitting = asdict(replace(config.fitting, flip=config.training.flip))  # the denoiser's augmentation
+        features = cache.sha256(Path(config.ratio_features)) if config.ratio_features else None
+        key = {**problem.key, **fitting, "kind": kind, "dropout": config.ratio_dropout, "features": features}
+        key |= {"seed": config.seed, "member": member, "held": held and [part.tolist() for part in held]}
+        network = seeded(
+            problem.ratio_network,
+            config.ratio_dropout,
+            config.ratio_features,
+            seed=config.seed + 1000 * member,
         )
-        channels, dropout = self.data.images.shape[1], p["ratio_dropout"]
-        if p["ratio_features"]:
-            network = seeded(frozen_ratio, runs.PROJECT / p["ratio_features"], dropout, seed=p["seed"])
-        else:
-            network = seeded(image_ratio, channels, dropout=dropout, seed=p["seed"])
-        sets, options = (self.biased, self.reference), self._ratio_options
-        fitted = ratio.fit_once(
-            self.ratio_path, network, *sets, noise_distribution, **options, device=self.device
-        )
-        self.hashes["ratio"] = runs.sha256(self.ratio_path)
+
+        def fit() -> tuple[dict[str, Tensor], dict]:
+            costs = {}
+            with cost.stage(costs, "ratio", self.device):
+                fitted = ratio.fit(
+                    network, problem.biased, problem.reference, levels,
+                    held=held, seed=config.seed, device=self.device, **fitting,
+                )  # fmt: skip
+            return fitted.tensors(), costs["ratio"]
+
+        cached = cache.once("ratio", key, fit)
+        self.hashes["ratio"], self.costs["ratio"] = cached.sha256, cached.info
+        fitted = ratio.FittedRatio.from_tensors(network, cached.tensors)
+        network.to(self.device)
         return fitted
 
-    @property
-    def _ratio_options(self) -> dict:
-        p = self.params  # flip: the same augmentation as the score network
-        names = {"steps": p["ratio_steps"], "lr": p["ratio_lr"], "flip": p["flip"], "seed": p["seed"]}
-        return {**names, "batch_size": 128}
-
-    @property
-    def ratio_path(self) -> Path:
-        """Where the fitted ratio is kept: the name says all that it depends on."""
-        p = self.params
-        key = {"split": self.split.sha256, "images": self.data.sha256, "kind": self.method.ratio}
-        key |= {"dropout": p["ratio_dropout"], "features": p["ratio_features"], "code": ratio.code()}
-        return runs.checkpoints() / f"ratio-{runs.digest(key | self._ratio_options)[:16]}.safetensors"
-
-    @property
-    def ratio_is_kept(self) -> bool:
-        """Whether the ratio was fitted before, by a run on the same split."""
-        return self.method.ratio is not None and self.ratio_path.exists()
-
-    @property
-    def training_stage(self) -> str:
-        """What the record calls the time of training: a part of it only, where a state is taken up."""
-        return "training, taken up" if checkpoints.states(self.checkpoint) else "training"
-
     def denoiser(self) -> DenoiserNet:
-        """The untrained network, its weights from the seed alone."""
-        p, (channels, side) = self.params, self.data.images.shape[1:3]
-        width = {"width": p["width"]} if p["network"] == "small" else {}
-        build = NETWORKS[p["network"]]
-        return seeded(build, channels, side, dropout=p["dropout"], seed=p["seed"], **width)
+        """The untrained network; its weights follow from the seed alone."""
+        config = self.config
+        return seeded(self.problem.denoiser, config.network, config.width, config.dropout, seed=config.seed)
 
-    def train(self, denoiser: DenoiserNet, fitted: ratio.FittedRatio | None):
-        """Train in place by training.train, whose reports this yields; takes up a state that is there.
+    def loss(self, ratio: Ratio | None = None) -> Callable[..., Tensor]:
+        """The method's loss of (denoiser, x0, sigma, noise) with this ratio, the experiment's pi and alpha."""
+        return self.method.loss(ratio, self.reference_fraction, self.config.alpha)
 
-        Where another command trains this run, a RuntimeError.
+    def train(
+        self,
+        denoiser: DenoiserNet,
+        ratio: Ratio | None = None,
+        *,
+        loss: Callable[..., Tensor] | None = None,
+        labels: tuple | None = None,
+    ) -> Iterator[training.Progress]:
+        """Train in place, yielding the reports of training.train; a state that is in `folder` is resumed.
+
+        loss: in place of the method's, given `labels` (see `observed`) too where there are some. Where another
+        command trains this run, a RuntimeError.
         """
-        p, first = self.params, self.accelerator.is_main_process
-        identity = {**self.hashes, "network": p["network"], "width": p["width"], "dropout": p["dropout"]}
-        if p["compiled"]:
-            for network in [denoiser, *([fitted.network] if fitted else [])]:
+        config, first = self.config, self.accelerator.is_main_process
+        if config.compiled:
+            for network in [denoiser, *([ratio.network] if ratio else [])]:
                 devices.compile_backbone(network)
-        with runs.alone(self.checkpoint, self.name) if first else nullcontext():
+        names = ("method", "alpha", "network", "width", "dropout")
+        identity = {name: getattr(config, name) for name in names}
+        identity |= {**self.hashes, "reference_fraction": self.reference_fraction}
+        states = Checkpoint(self.folder) if self.folder else None
+        with runs.alone(self.folder, self.name) if first and states else nullcontext():
             yield from training.train(
-                denoiser, self.method, self.observed, self.noise_distribution, self.schedule, ratio=fitted, alpha=p["alpha"],
-                seed=p["seed"], checkpoint=self.checkpoint, identity=identity, accelerator=self.accelerator,
+                denoiser,
+                loss or self.loss(ratio),
+                self.observed(labels),
+                self.problem.noise_distribution,
+                config.training,
+                seed=config.seed,
+                checkpoint=states,
+                identity=identity,
+                accelerator=self.accelerator,
+                title=self.method.label,
+            )
+
+    @property
+    def stage(self) -> str:
+        """What a record calls the time of training: a part of it only, where a state is resumed."""
+        return "training_resumed" if self.folder and Checkpoint(self.folder).states() else "training"
+
+    def trained(self, ratio: Ratio | None = None, **options) -> DenoiserNet:
+        """A denoiser trained to its end. options: as in `train`."""
+        denoiser = self.denoiser()
+        for _ in self.train(denoiser, ratio, **options):
+            pass
+        return denoiser
+
+    def sample(self, denoiser) -> Tensor:
+        """n_samples, or this process's part of them: (n, *shape) on the CPU."""
+        config, rank, among = self.config, self.accelerator.process_index, self.accelerator.num_processes
+        first, end = (config.n_samples * r // among for r in (rank, rank + 1))
+        with devices.autocast(self.device, config.training.precision):
+            return sampling.sample(
+                denoiser.to(self.device), end - first, self.problem.shape, first=first, seed=config.seed,
+                steps=config.sampling_steps, sigma_data=self.problem.sigma_data, device=self.device,
             )  # fmt: skip
 
-    def sample(self, denoiser: DenoiserNet) -> np.ndarray:
-        """n_samples images, uint8 (N, C, H, W): drawn before by several processes, or now."""
-        p, shape = self.params, self.data.images.shape[1:]
-        if self._samples_path.exists():
-            return np.load(self._samples_path)
-        rank, among = self.accelerator.process_index, self.accelerator.num_processes
-        first, end = (p["n_samples"] * r // among for r in (rank, rank + 1))
-        x = sampling.sample(
-            denoiser.to(self.device), end - first, shape, first=first, steps=p["sampling_steps"], seed=p["seed"],
-            precision=p["precision"], device=self.device,
-        )  # fmt: skip
-        return to_uint8(x)
-
-    @property
-    def _samples_path(self) -> Path:
-        return self.checkpoint / f"samples-{self.params['n_samples']}-{self.params['sampling_steps']}.npy"
-
-    def share_samples(self, denoiser: DenoiserNet) -> None:
-        """Draw n_samples with all processes together; the first one keeps them for the notebook."""
-        mine = self.checkpoint / f"part-{self.accelerator.process_index}.npy"
-        np.save(mine, self.sample(denoiser))
-        self.accelerator.wait_for_everyone()
-        if self.accelerator.is_main_process:
-            parts = [self.checkpoint / f"part-{i}.npy" for i in range(self.accelerator.num_processes)]
-            partial = self.checkpoint / "samples.partial.npy"
-            np.save(partial, np.concatenate([np.load(part) for part in parts]))
-            partial.replace(self._samples_path)
-            for part in parts:
-                part.unlink()
+    def training_images(self) -> np.ndarray:
+        """Indices of the images that the denoiser sees, among those of the problem."""
+        split = self.problem.images.split
+        if self.reference_fraction == 1:
+            return split.reference
+        return np.concatenate([split.biased, split.reference])
 
     def forget(self) -> None:
-        """Drop states and kept samples: a repetition of the run trains again."""
-        shutil.rmtree(self.checkpoint, ignore_errors=True)
+        """Drop the states: a repetition of the run trains again."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def refuse_missing_devices(num_processes: int, device: str) -> None:
-    """More processes than CUDA devices, where there are any, are a ValueError: two would share one."""
-    if num_processes < 1:
-        raise ValueError(f"num_processes={num_processes}: must be at least 1")
-    there = torch.cuda.device_count()
-    if device != "cpu" and 0 < there < num_processes:
-        raise ValueError(
-            f"num_processes={num_processes}: this machine has {there} CUDA devices, one process each"
-        )
-
-
-def launch(params: dict, checkpoint: Path) -> None:
-    """Run `main` in params["num_processes"] processes of this machine by torchrun; returns when all are done.
-
-    Their output goes to <checkpoint>/log.txt; where one fails, a RuntimeError shows its end.
-    """
-    checkpoint.mkdir(parents=True, exist_ok=True)
-    runs.write_json(checkpoint / "parameters.json", params)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    torchrun += ["--nproc_per_node", str(params["num_processes"]), "-m", "tiwlib.runs.experiment"]
-    with (checkpoint / "log.txt").open("w") as log:
-        done = subprocess.run(
-            [*torchrun, checkpoint / "parameters.json"], stdout=log, stderr=subprocess.STDOUT
-        )
-    if done.returncode:
-        end = "\n".join((checkpoint / "log.txt").read_text().splitlines()[-40:])
-        raise RuntimeError(
-            f"num_processes={params['num_processes']}: a process failed, {log.name} ends so:\n{end}"
-        )
-
-
-@record  # torchrun shows the traceback of the process that failed first
-def main(path: Path) -> None:
-    """Train and sample as one of the processes that torchrun has started. path: parameters, .json or .yaml."""
-    declared = runs.declared(NOTEBOOK)
-    given = yaml.safe_load(Path(path).read_text())
-    params = {name: ast.literal_eval(entry["default"]) for name, entry in declared.items()} | given
-    params = runs.parameters(NOTEBOOK, params)
-    accelerator = devices.accelerator(params["device"])
-    with accelerator.main_process_first():  # the others find the images and the ratio made
-        experiment = Experiment(params, accelerator)
-        fitted = experiment.fit_ratio()
-    denoiser = experiment.denoiser()
-    for _ in experiment.train(denoiser, fitted):
-        pass
-    if not experiment._samples_path.exists():
-        experiment.share_samples(denoiser)
-    accelerator.end_training()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])
+def from_parameters(params: dict, accelerator: Accelerator | None = None) -> Experiment:
+    """The experiment of notebook 04's parameters, checked by runs.parameters, with its states in checkpoints()."""
+    config = ExperimentConfig.from_parameters(params)
+    if params["run"]:
+        runs.checked_name(params["run"])
+    problem = of_images(bias.from_parameters(params, runs.PROJECT))
+    name = params["run"] or config.name(problem.name)
+    return Experiment(problem, config, accelerator, name=name, folder=runs.checkpoints() / NOTEBOOK / name)
