@@ -4,17 +4,26 @@ They are different kinds of model, trained on different data: a method that plea
 thereby fair.
 """
 
-from pathlib import Path
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
 from sklearn.metrics import confusion_matrix
 from sklearn.svm import SVC
 from torch import Tensor
+from torch.nn.functional import one_hot
 
-from tiwlib.data import ImageData
-from tiwlib.gaussians import MODES
+from tiwlib import data as datasets
+from tiwlib.data.problems import nearer_mode
 from tiwlib.measures import classifier
+from tiwlib.measures.judges import ClassifierJudge
+from tiwlib.measures.samples import Judge, probabilities
+
+
+def groups_of(judge: Judge, x) -> np.ndarray:
+    """The likeliest group of each sample, by a judge: int64 (B,)."""
+    return probabilities(judge, x).argmax(1)
 
 
 class Labeller:
@@ -32,46 +41,36 @@ class Labeller:
         return torch.from_numpy(self.model.predict(x.flatten(1).numpy()))
 
 
-class PlaneJudge:
-    """The nearer of the two modes, which is the Bayes rule of the balanced mixture. Features are the points."""
+@dataclass(frozen=True)
+class ModesJudge:
+    """The nearer of the two modes of the 2-D example: exact but for their tails. Features are the points."""
 
-    confusion = None  # the rule is exact but for the tails of the modes
+    group_names: tuple[str, ...]
+    confusion: ClassVar[None] = None
 
-    def groups(self, x: Tensor) -> np.ndarray:
-        """int64 (B,): 1 nearer to the second mode."""
-        return torch.cdist(x, torch.tensor(MODES)).argmin(1).numpy()
+    def probabilities(self, x: Tensor) -> Tensor:
+        """0 or 1, (B, 2)."""
+        return one_hot(nearer_mode(x), 2).double()
 
     def features(self, x: Tensor) -> Tensor:
         return x
 
 
-class DigitsJudge:
+class DigitsJudge(ClassifierJudge):
     """The classifier of all ten digits, trained on the full data; groups are sets of digits.
 
-    groups: for each digit its group; digits beyond its length are in no group, and are not named. Samples are
-    points (B, 64) or images (B, 1, 8, 8) in [-1, 1]. confusion: int (G, G), true group by named group, on the
-    images that its training held out.
+    groups: for each digit its group; digits beyond its length are in no group. Samples are points (B, 64) or images
+    (B, 1, 8, 8) in [-1, 1]. confusion: int (G, G), true group by named group, on the images that its training held
+    out.
     """
 
-    def __init__(self, data: ImageData, groups: list[int], folder: Path):
-        self.digit_groups = np.asarray(groups)
-        _, self.model, _ = classifier.fit_once(data, folder)
+    def __init__(self, groups: list[int], group_names: tuple[str, ...]):
+        data = datasets.load("digits")
+        network = classifier.fit_once(data).network
+        super().__init__(network, group_names, groups=groups, shape=data.images.shape[1:])
         _, held = classifier.split(len(data.images))
         held = held[data.groups[held] < len(groups)]
-        named = self._named(torch.from_numpy(data.images[held]).float() / 127.5 - 1)
-        labels = range(int(self.digit_groups.max()) + 1)
-        self.confusion = confusion_matrix(self.digit_groups[data.groups[held]], named, labels=labels)
-
-    @torch.no_grad()
-    def _named(self, images: Tensor) -> np.ndarray:
-        digit = self.model(images)[:, : len(self.digit_groups)].argmax(1).numpy()
-        return self.digit_groups[digit]
-
-    def groups(self, x: Tensor) -> np.ndarray:
-        """The group of each sample: int64 (B,)."""
-        return self._named(x.clamp(-1, 1).reshape(-1, 1, 8, 8))
-
-    @torch.no_grad()
-    def features(self, x: Tensor) -> Tensor:
-        """The classifier's 64 features (B, 64)."""
-        return self.model.features(x.clamp(-1, 1).reshape(-1, 1, 8, 8))
+        true = np.asarray(groups)[data.groups[held]]
+        self.confusion = confusion_matrix(
+            true, groups_of(self, data.images[held]), labels=range(len(group_names))
+        )

@@ -1,14 +1,13 @@
-"""Many runs put together: options chosen on a validation seed, means over seeds, bars that must be met."""
+"""Many runs put together: options chosen on a validation seed, means over seeds."""
 
 import itertools
-from dataclasses import dataclass
-
-import numpy as np
 
 from tiwlib.baselines.evaluation import evaluate
 from tiwlib.baselines.interface import Budget
-from tiwlib.baselines.problems import Problem
+from tiwlib.data.problems import Problem
 from tiwlib.measures.intervals import mean_interval
+
+CHOSEN_BY = ("fairness_discrepancy", "frechet")
 
 
 def combinations(grid: dict[str, list]) -> list[dict]:
@@ -17,29 +16,37 @@ def combinations(grid: dict[str, list]) -> list[dict]:
 
 
 def tune(
-    build, grid: dict[str, list], problem: Problem, base, budget: Budget, *, n: int = 1000, target=()
+    build,
+    grid: dict[str, list],
+    problem: Problem,
+    base,
+    budget: Budget,
+    *,
+    seed: int,
+    n: int = 1000,
+    target=(),
 ) -> list[dict]:
     """Fit a method with every combination of its options on a validation problem, and measure it.
 
-    build: options -> Sibling. Returns a row for each: the options, discrepancy, frechet, or `failed` with the
+    build: options -> Baseline. Returns a row for each: the options, CHOSEN_BY, or `failed` with the
     message of samples that diverged.
     """
     rows = []
     for options in combinations(grid):
-        method = build(**options)
-        log = method.fit(problem, base, budget, problem.seed)
+        baseline = build(**options)
+        log = baseline.fit(problem, base, budget, seed)
         try:
-            drawn = {"n": n, "seed": problem.seed, "steps": budget.sampling_steps, "target": target}
-            found, _ = evaluate(problem, method.denoiser(), log, **drawn)
+            sampling = {"n": n, "seed": seed, "steps": budget.sampling_steps, "target": target}
+            measures, _ = evaluate(problem, baseline.denoiser(), log, **sampling)
         except FloatingPointError as error:
             rows.append({**options, "failed": str(error)})
             continue
-        rows.append({**options, **{name: found[name] for name in ("discrepancy", "frechet")}})
+        rows.append({**options, **{name: measures[name] for name in CHOSEN_BY}})
     return rows
 
 
 def chosen(rows: list[dict], unguided_frechet: float) -> dict:
-    """The row of the lowest discrepancy among those whose Frechet distance is no worse than the base's.
+    """The row of the lowest fairness discrepancy among those whose Frechet distance is no worse than the base's.
 
     Where none is, that of the lowest Frechet distance.
     """
@@ -50,7 +57,9 @@ def chosen(rows: list[dict], unguided_frechet: float) -> dict:
         )
     fine = [row for row in good if row["frechet"] <= unguided_frechet]
     return (
-        min(fine, key=lambda row: row["discrepancy"]) if fine else min(good, key=lambda row: row["frechet"])
+        min(fine, key=lambda row: row["fairness_discrepancy"])
+        if fine
+        else min(good, key=lambda row: row["frechet"])
     )
 
 
@@ -74,49 +83,3 @@ def _mean(values: list) -> dict:
         return {"mean": known[0] if known else None, "low": None, "high": None, "seeds": values}
     mean, low, high = mean_interval(known)
     return {"mean": mean, "low": low, "high": high, "seeds": values}
-
-
-@dataclass(frozen=True)
-class Bar:
-    """What a method must show on a problem: `measured` is the mean over seeds, and must not exceed `bound`."""
-
-    method: str
-    problem: str
-    what: str
-    measured: float
-    bound: float
-
-    @property
-    def met(self) -> bool:
-        return bool(self.measured <= self.bound)
-
-
-# Which method must bring the group shares within 5 points of equal ones, or halve the discrepancy, where.
-WITHIN = {
-    "adp": ("gmm", "low-high"),
-    "invdiff_oracle": ("gmm", "0v1", "low-high", "long-tail"),
-    "invdiff": ("gmm", "0v1"),
-    "ddm_balanced": ("gmm", "0v1"),
-}
-HALVED = {"adp": ("gmm", "0v1", "low-high"), "invdiff": ("low-high",)}
-NO_WORSE = {"adp": ("gmm", "0v1", "low-high")}
-LONGEST = {"adp": 1.6}
-
-
-def bars(problem: str, methods: dict[str, dict], relative_seconds: dict[str, float]) -> list[Bar]:
-    """The bars of those methods that were run on a problem. methods: name -> `summary`, the base among them."""
-    base, found = methods["dsm_bias"], []
-    for name, measures in methods.items():
-        shares = np.asarray(measures["shares"]["mean"])
-        if problem in WITHIN.get(name, ()):
-            farthest = float(np.abs(shares - 1 / len(shares)).max())
-            found.append(Bar(name, problem, "largest distance of a share from equal ones", farthest, 0.05))
-        for measure, where, factor in (("discrepancy", HALVED, 0.5), ("frechet", NO_WORSE, 1.0)):
-            if problem in where.get(name, ()):
-                bound = factor * base[measure]["mean"]
-                what = f"{measure}, at most {factor:g} of the base model's"
-                found.append(Bar(name, problem, what, measures[measure]["mean"], bound))
-        if name in LONGEST and name in relative_seconds:
-            what = "sampling time over the base model's"
-            found.append(Bar(name, problem, what, relative_seconds[name], LONGEST[name]))
-    return found

@@ -12,6 +12,7 @@ as heavy as any other. No labels; our reading of "balanced representations witho
 import copy
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -19,9 +20,9 @@ from sklearn.cluster import KMeans
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from tiwlib.baselines.interface import Budget, Log, Requires, Sibling
-from tiwlib.baselines.models import Labelled, noise_distribution, schedule, train
-from tiwlib.baselines.problems import Problem
+from tiwlib.baselines.interface import Baseline, Budget, Log, Requires
+from tiwlib.baselines.models import Weighted, train
+from tiwlib.data.problems import Problem
 from tiwlib.networks import DenoiserNet, seeded
 from tiwlib.noise import expand
 from tiwlib.objectives import dsm, squared_error
@@ -41,39 +42,28 @@ class WithIndicator(nn.Module):
         return self.denoiser(x, sigma)
 
 
-@dataclass(frozen=True)
-class WithLabels:
+def with_labels(
+    network: WithIndicator, x0: Tensor, sigma: Tensor, noise: Tensor, labels: Tensor, *, w: float
+) -> Tensor:
     """(1 - w) DSM + w CE, (B,). labels: int64 (B,). At w = 0 it is DSM."""
-
-    w: float
-    label: str = "ddm-released"
-
-    def loss(self, network, x0, sigma, noise, ratio=None, reference_fraction=0.0, alpha=1, labels=None):
-        denoising, classification = self.parts(network, x0, sigma, noise, labels)
-        return (1 - self.w) * denoising + self.w * classification
-
-    def parts(self, network, x0, sigma, noise, labels) -> tuple[Tensor, Tensor]:
-        """The DSM loss and the indicator's cross-entropy, (B,) each, of one evaluation of the denoiser."""
-        s = expand(sigma, x0)
-        x = x0 + s * noise
-        denoised = network(x, sigma)
-
-        def same(x, sigma):
-            return denoised
-
-        same.sigma_data = network.sigma_data
-        logits = network.indicator((x - denoised) / s)  # (B, G)
-        return squared_error(same, x, sigma, x0), cross_entropy(logits, labels, reduction="none")
+    denoising, classification = both_parts(network, x0, sigma, noise, labels)
+    return (1 - w) * denoising + w * classification
 
 
-@dataclass(frozen=True)
-class Plain:
-    """DSM; the labels do nothing, the balance is in what is drawn."""
+def both_parts(
+    network: WithIndicator, x0: Tensor, sigma: Tensor, noise: Tensor, labels: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The DSM loss and the indicator's cross-entropy, (B,) each, of one evaluation of the denoiser."""
+    s = expand(sigma, x0)
+    x = x0 + s * noise
+    denoised = network(x, sigma)
 
-    label: str = "ddm-balanced"
+    def same(x, sigma):
+        return denoised
 
-    def loss(self, network, x0, sigma, noise, ratio=None, reference_fraction=0.0, alpha=1, labels=None):
-        return dsm(network, x0, sigma, noise)
+    same.sigma_data = network.sigma_data
+    logits = network.indicator((x - denoised) / s)  # (B, G)
+    return squared_error(same, x, sigma, x0), cross_entropy(logits, labels, reduction="none")
 
 
 @torch.no_grad()
@@ -90,7 +80,7 @@ def representations(network, x0: Tensor, sigmas: tuple[float, ...], noises: int,
 
 
 @dataclass
-class DdmReleased(Sibling):
+class DdmReleased(Baseline):
     """As released, from nothing. w: weight of the indicator, in [0, 1)."""
 
     w: float = 0.05
@@ -105,17 +95,18 @@ class DdmReleased(Sibling):
             raise ValueError(f"w={self.w}: must lie in [0, 1)")
 
     def _fit(self, problem: Problem, base, budget: Budget, seed: int):
-        denoiser = seeded(problem.network, seed=seed)
+        began = time.perf_counter()
+        denoiser = seeded(problem.denoiser, seed=seed)
         dim = problem.biased[0].numel()
         network = seeded(WithIndicator, denoiser, dim, len(problem.group_names), seed=seed)
-        plan = schedule(budget, budget.steps, budget.lr)
-        data = Labelled(problem.biased, problem.labels)
-        losses, seconds = train(network, WithLabels(self.w), data, noise_distribution(problem), plan, seed)
-        return Log(budget.steps, seconds, losses), denoiser
+        data = Weighted(problem.biased, problem.labels)
+        loss = partial(with_labels, w=self.w)
+        losses = train(network, loss, data, problem.noise_distribution, budget.training(), seed)
+        return Log(steps=budget.steps, seconds=time.perf_counter() - began, losses=losses), denoiser
 
 
 @dataclass
-class DdmBalanced(Sibling):
+class DdmBalanced(Baseline):
     """The base model trained on, samples drawn with weights 1 / (share of their cluster).
 
     clusters: their number. sigmas: levels of the representation, in units of the data's standard deviation.
@@ -133,8 +124,8 @@ class DdmBalanced(Sibling):
         """The cluster of each biased sample: int64 (N,)."""
         levels = tuple(s * problem.sigma_data for s in self.sigmas)
         h = representations(base, problem.biased, levels, self.noises, seed)
-        found = KMeans(self.clusters, n_init=10, random_state=seed).fit(h.numpy()).labels_
-        return torch.from_numpy(found).long()
+        clusters = KMeans(self.clusters, n_init=10, random_state=seed).fit(h.numpy()).labels_
+        return torch.from_numpy(clusters).long()
 
     def check(self, problem: Problem, base=None) -> None:
         super().check(problem, base)
@@ -144,8 +135,7 @@ class DdmBalanced(Sibling):
     def _fit(self, problem: Problem, base, budget: Budget, seed: int):
         began = time.perf_counter()
         groups = self.groups(problem, base, seed)
-        data = Labelled(problem.biased, groups, (1 / torch.bincount(groups))[groups])
+        data = Weighted(problem.biased, weights=(1 / torch.bincount(groups))[groups])
         network = copy.deepcopy(base).requires_grad_(True)
-        plan = schedule(budget, budget.tune_steps, budget.tune_lr)
-        losses, _ = train(network, Plain(), data, noise_distribution(problem), plan, seed)
-        return Log(budget.tune_steps, time.perf_counter() - began, losses), network
+        losses = train(network, dsm, data, problem.noise_distribution, budget.tuning(), seed)
+        return Log(steps=budget.tune_steps, seconds=time.perf_counter() - began, losses=losses), network

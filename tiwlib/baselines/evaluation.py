@@ -1,22 +1,16 @@
 """One evaluation for all methods: the same sampler, the same starting noise, the same judge."""
 
-import tiwlib.torchvision_cpu  # noqa: F401  before whatever imports torchvision
-
-# isort: split
-import itertools
 import time
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 from torch import Tensor
-from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
-from torch_fidelity.metric_prc import calculate_precision_recall_full
 
 from tiwlib import sampling
 from tiwlib.baselines.interface import Log
-from tiwlib.baselines.problems import Problem
-from tiwlib.measures import metrics
+from tiwlib.data.problems import Problem
+from tiwlib.measures.samples import of_samples
+from tiwlib.objectives import Denoiser
 
 BATCH = 500  # samples drawn together: what guidance by the batch's mean sees
 
@@ -25,7 +19,7 @@ BATCH = 500  # samples drawn together: what guidance by the batch's mean sees
 class Counted:
     """A denoiser that counts the samples it is asked for."""
 
-    denoiser: object
+    denoiser: Denoiser
     samples: int = field(default=0, init=False)
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
@@ -40,17 +34,6 @@ def draw(problem: Problem, denoiser, n: int, seed: int, steps: int) -> Tensor:
     )
 
 
-def frechet(one: Tensor, other: Tensor) -> float:
-    """Frechet distance of two sets of features (N, F), in float64."""
-    statistics = (fid_features_to_statistics(part.double()) for part in (one, other))
-    return float(fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"])
-
-
-def pairwise_bias(shares: np.ndarray) -> float:
-    """Mean over pairs of groups of the difference of their shares, in [0, 1]: 0 is fair, here to equal shares."""
-    return float(np.mean([abs(a - b) for a, b in itertools.combinations(shares, 2)]))
-
-
 def evaluate(
     problem: Problem,
     denoiser,
@@ -61,36 +44,25 @@ def evaluate(
     steps: int = 20,
     target: tuple[float, ...] = (),
 ) -> tuple[dict, Tensor]:
-    """Draw n samples and measure them; returns the measures, all numbers or lists of numbers, and the samples.
+    """Draw n samples and measure them; returns measures.samples.of_samples and what they cost, and the samples.
 
-    target: the shares that the discrepancy is measured from, () for equal ones. bias, frechet, precision and
-    recall are to equal shares whatever the target. group_frechet is None for a group of fewer than 2 samples.
+    target: the shares that fairness_discrepancy and total_variation are measured from, () for equal ones. The
+    other measures are to equal shares whatever the target.
     """
     counted = Counted(denoiser)
     began = time.perf_counter()
     x = draw(problem, counted, n, seed, steps)
     seconds = time.perf_counter() - began
-    groups, real_groups = problem.judge.groups(x), problem.judge.groups(problem.heldout)
-    features, real = problem.judge.features(x), problem.judge.features(problem.heldout)
-    shares = metrics.shares(groups, len(problem.group_names))
-    precision, recall = calculate_precision_recall_full(features, real)
-    by_group = [
-        frechet(features[groups == g], real[real_groups == g]) if (groups == g).sum() > 1 else None
-        for g in range(len(shares))
-    ]
-    distances = torch.cdist(x.flatten(1), problem.biased.flatten(1)).min(1).values
+    measures = of_samples(
+        x,
+        judge=problem.judge,
+        real=problem.heldout,
+        training=problem.biased,
+        target=np.asarray(target) if len(target) else None,
+        seed=seed,
+    )
     return {
-        "shares": shares.tolist(),
-        "minority_share": float(shares[-1]),
-        "discrepancy": metrics.fairness_discrepancy(
-            shares, np.asarray(target) if target else problem.balanced
-        ),
-        "bias": pairwise_bias(shares),
-        "frechet": frechet(features, real),
-        "group_frechet": by_group,
-        "precision": precision,
-        "recall": recall,
-        "nearest": float(distances.mean() / x[0].numel() ** 0.5),
+        **measures,
         "extra_parameters": log.extra_parameters,
         "training_steps": log.steps,
         "training_seconds": log.seconds,

@@ -11,7 +11,8 @@ gradient is taken with respect to h alone, so it passes through the ADP and neve
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -19,12 +20,12 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from tiwlib.baselines.evaluation import draw
-from tiwlib.baselines.interface import Budget, Log, Requires, Sibling
-from tiwlib.baselines.models import Labelled, schedule, size, train
-from tiwlib.baselines.problems import Problem
+from tiwlib.baselines.interface import Baseline, Budget, Log, Requires
+from tiwlib.baselines.models import Weighted, size, train
+from tiwlib.data.problems import Problem
 from tiwlib.networks import seeded
 from tiwlib.noise import Clean, sampling_grid
-from tiwlib.training import Schedule
+from tiwlib.training import TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -83,18 +84,17 @@ class Predictor(nn.Module):
         return h.transpose(0, 1)  # (B, L, G)
 
 
-@dataclass(frozen=True)
-class Balanced:
-    """Cross-entropy of the predictor with pseudo-labels, each group as heavy as any other. No noise is added."""
+def balanced_loss(
+    predictor: Predictor, h: Tensor, sigma: Tensor, noise: Tensor, labels: Tensor, *, group_weights: Tensor
+) -> Tensor:
+    """Cross-entropy of the predictor with pseudo-labels, each group as heavy as any other, (B,). No noise is added.
 
-    group_weights: tuple[float, ...]
-    label: str = "ADP"
-
-    def loss(self, network, x0, sigma, noise, ratio=None, reference_fraction=0.5, alpha=1, labels=None):
-        logits = network(x0)  # (B, L, G)
-        wanted = labels[:, None].expand(logits.shape[:2])  # (B, L)
-        weights = torch.tensor(self.group_weights, device=logits.device)
-        return cross_entropy(logits.transpose(1, 2), wanted, weights, reduction="none").mean(1)  # (B,)
+    h: (B, L, F); labels: int64 (B,); group_weights: (G,).
+    """
+    logits = predictor(h)  # (B, L, G)
+    wanted = labels[:, None].expand(logits.shape[:2])  # (B, L)
+    weights = group_weights.to(logits)
+    return cross_entropy(logits.transpose(1, 2), wanted, weights, reduction="none").mean(1)
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,14 @@ def distance(logits: Tensor, target: tuple[float, ...]) -> Tensor:
 
 
 def fit_predictors(
-    network, attributes: Sequence[Attribute], levels: Tensor, draw, *, hidden: int, plan: Schedule, seed: int
+    network,
+    attributes: Sequence[Attribute],
+    levels: Tensor,
+    draw,
+    *,
+    hidden: int,
+    config: TrainingConfig,
+    seed: int,
 ) -> tuple[tuple[tuple[Predictor, tuple[float, ...]], ...], list]:
     """A predictor for each attribute, with its target, and the losses of the last one's training.
 
@@ -175,14 +182,14 @@ def fit_predictors(
         n_groups = attribute.classifier.n_groups
         predictor = seeded(Predictor, levels, h, n_groups, hidden, seed=seed)
         weights = len(labels) / n_groups / torch.bincount(labels, minlength=n_groups).clamp_min(1)  # (G,)
-        method = Balanced(tuple(weights.tolist()))
-        losses, _ = train(predictor, method, Labelled(h, labels), Clean(), plan, seed)
+        loss = partial(balanced_loss, group_weights=weights)
+        losses = train(predictor, loss, Weighted(h, labels), Clean(), config, seed)
         predictors.append((predictor, tuple(attribute.target)))
     return tuple(predictors), losses
 
 
 @dataclass
-class DistributionGuidance(Sibling):
+class DistributionGuidance(Baseline):
     """See the module. target: wanted shares, () for equal ones. others: more attributes to distribute at once.
 
     temperature: T. gamma: strength of the guidance. hidden: width of the predictor's hidden layer, 0 for none.
@@ -208,7 +215,7 @@ class DistributionGuidance(Sibling):
 
     def attributes(self, problem: Problem) -> tuple[Attribute, ...]:
         """The problem's own groups, then the others. A bad target is a ValueError."""
-        target = tuple(self.target) or tuple(problem.balanced.tolist())
+        target = tuple(self.target) or (1 / len(problem.group_names),) * len(problem.group_names)
         return (Attribute(problem.classifier, target), *self.others)
 
     def _fit(self, problem: Problem, base, budget: Budget, seed: int):
@@ -221,11 +228,14 @@ class DistributionGuidance(Sibling):
         def drawn(denoiser):
             return draw(problem, denoiser, self.seeds, seed + 10_000, budget.sampling_steps)
 
-        plan = replace(schedule(budget, self.steps, 1e-2), batch_size=256)
+        config = TrainingConfig(steps=self.steps, batch_size=256, lr=1e-2, log_every=50)
         fitted, losses = fit_predictors(
-            base, attributes, levels, drawn, hidden=self.hidden, plan=plan, seed=seed
+            base, attributes, levels, drawn, hidden=self.hidden, config=config, seed=seed
         )
-        seconds = time.perf_counter() - began
-        extra = sum(size(predictor) for predictor, _ in fitted)
-        log = Log(self.steps * len(fitted), seconds, losses, extra)
+        log = Log(
+            steps=self.steps * len(fitted),
+            seconds=time.perf_counter() - began,
+            losses=losses,
+            extra_parameters=sum(size(predictor) for predictor, _ in fitted),
+        )
         return log, Guided(base, fitted, self.temperature, self.gamma)

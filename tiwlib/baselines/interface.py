@@ -1,11 +1,14 @@
-"""What every method of the comparison is to the rest: what it requires, how it is fitted, what it draws with."""
+"""What a baseline is: what it requires, how it is fitted, what it draws with."""
 
 from dataclasses import asdict, dataclass, field
 
-from tiwlib.baselines.problems import Problem
+from tiwlib.data.problems import Problem
+from tiwlib.ratio import RatioConfig
+from tiwlib.runs.config import ExperimentConfig
+from tiwlib.training import TrainingConfig
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Requires:
     """What a method must be given besides the biased set. A table that ranks methods shows it.
 
@@ -31,14 +34,13 @@ class Requires:
         return ", ".join(named) or "nothing"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Budget:
     """How much may be spent, the same for all methods of a comparison.
 
     steps: of a denoiser trained from nothing. tune_steps: of what is trained on top of a base model. batch_size:
     samples a step, for both. lr, tune_lr: their learning rates. ratio_steps, ratio_lr: of a ratio network.
-    sampling_steps: levels of the Heun sampler. Adam's rate warms up over 50 steps, the EMA's half-life is a
-    fourteenth of the steps.
+    sampling_steps: levels of the Heun sampler.
     """
 
     steps: int = 2000
@@ -55,8 +57,25 @@ class Budget:
             if value <= 0:
                 raise ValueError(f"{name}={value}: must be positive")
 
+    def training(self) -> TrainingConfig:
+        """Of a denoiser trained from nothing."""
+        return TrainingConfig(steps=self.steps, batch_size=self.batch_size, lr=self.lr, log_every=50)
 
-@dataclass(frozen=True)
+    def tuning(self) -> TrainingConfig:
+        """Of what is trained on top of a base model."""
+        return TrainingConfig(
+            steps=self.tune_steps, batch_size=self.batch_size, lr=self.tune_lr, log_every=50
+        )
+
+    def experiment(self, method: str, seed: int) -> ExperimentConfig:
+        """Of one of our own methods, trained from nothing on the CPU."""
+        fitting = RatioConfig(steps=self.ratio_steps, lr=self.ratio_lr, batch_size=self.batch_size)
+        return ExperimentConfig(
+            method=method, seed=seed, fitting=fitting, training=self.training(), device="cpu"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Log:
     """What fitting a method has cost, its base model not counted: that one has a row of its own.
 
@@ -72,8 +91,8 @@ class Log:
     evaluations: float = 1.0
 
 
-class Sibling:
-    """One method. Sub-classes are frozen dataclasses of their options, with a name, a label and `requires`.
+class Baseline:
+    """One method. Sub-classes are dataclasses of their options, with a name, a label and `requires`.
 
     After `fit`, `denoiser()` is D(x, sigma) for the one sampler.
     """
@@ -96,13 +115,8 @@ class Sibling:
 
     def check(self, problem: Problem, base=None) -> None:
         """Raise ValueError where the problem, or the caller, does not give what the method requires."""
-        given = {
-            "reference": problem.reference is not None,
-            "labels": problem.labels is not None,
-            "classifier": problem.classifier is not None,
-        }
-        missing = [name for name, there in given.items() if getattr(self.requires, name) and not there]
-        if missing:
-            raise ValueError(f"problem={problem.name}: has no {missing[0]}, which {self.label} requires")
+        for name in ("reference", "labels", "classifier"):
+            if getattr(self.requires, name) and getattr(problem, name) is None:
+                raise ValueError(f"problem={problem.name}: has no {name}, which {self.label} requires")
         if self.requires.base and base is None:
             raise ValueError(f"base=None: {self.label} requires the model {self.requires.base}")

@@ -9,14 +9,15 @@ true ones (oracle), or inferred: the samples that the base model denoises worst 
 
 import time
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from tiwlib.backbones import MLP
-from tiwlib.baselines.interface import Budget, Log, Requires, Sibling
-from tiwlib.baselines.models import Labelled, noise_distribution, schedule, size, train
-from tiwlib.baselines.problems import Problem
+from tiwlib.baselines.interface import Baseline, Budget, Log, Requires
+from tiwlib.baselines.models import Weighted, size, train
+from tiwlib.data.problems import Problem
 from tiwlib.networks import DenoiserNet, seeded
 from tiwlib.objectives import dsm
 
@@ -44,21 +45,17 @@ class Added(nn.Module):
         return self.r * moved + (1 - self.r) * self.base.decode(h, context, x, sigma)
 
 
-@dataclass(frozen=True)
-class EqualGroups:
-    """mean_g L_g + lambda Var_g(L_g). labels: the weights w (B, G) of samples in groups.
+def equal_groups(
+    network, x0: Tensor, sigma: Tensor, noise: Tensor, labels: Tensor, *, variance: float
+) -> Tensor:
+    """mean_g L_g + lambda Var_g(L_g), a number. labels: the weights w (B, G) of samples in groups; variance: lambda.
 
     The batch is drawn so that the groups have equal parts of it in the mean. Then L_g = G mean_i w_ig l_i, which is
     unbiased, and a batch without a group is no division by zero.
     """
-
-    variance: float
-    label: str = "InvDiff"
-
-    def loss(self, network, x0, sigma, noise, ratio=None, reference_fraction=0.0, alpha=1, labels=None):
-        each = dsm(network, x0, sigma, noise)  # (B,)
-        groups = labels.shape[1] * (labels * each[:, None]).mean(0)  # (G,)
-        return groups.mean() + self.variance * groups.var(correction=0)  # a number
+    each = dsm(network, x0, sigma, noise)  # (B,)
+    groups = labels.shape[1] * (labels * each[:, None]).mean(0)  # (G,)
+    return groups.mean() + variance * groups.var(correction=0)
 
 
 @torch.no_grad()
@@ -91,7 +88,7 @@ def hardest(errors: Tensor, share: float) -> Tensor:
 
 
 @dataclass
-class InvDiff(Sibling):
+class InvDiff(Baseline):
     """See the module. oracle: true groups instead of inferred ones.
 
     share: of the inferred second group; prior knowledge that no data give. sigmas: levels of the errors, in
@@ -135,12 +132,16 @@ class InvDiff(Sibling):
         began = time.perf_counter()
         groups = nn.functional.one_hot(self.groups(problem, base, seed)).float()  # (N, G)
         groups = groups[:, groups.sum(0) > 0]  # a group without samples cannot be served
-        data = Labelled(problem.biased, groups, (groups / groups.mean(0)).sum(1))
+        data = Weighted(problem.biased, groups, (groups / groups.mean(0)).sum(1))
         h, _ = base.encode(problem.biased[:1], torch.ones(1))
         network = seeded(Added, base, h.shape[1], self.width, self.r, seed=seed)
-        plan = schedule(budget, budget.tune_steps, budget.tune_lr)
-        losses, _ = train(network, EqualGroups(self.variance), data, noise_distribution(problem), plan, seed)
+        loss = partial(equal_groups, variance=self.variance)
+        losses = train(network, loss, data, problem.noise_distribution, budget.tuning(), seed)
         log = Log(
-            budget.tune_steps, time.perf_counter() - began, losses, size(network.delta), evaluations=1.5
+            steps=budget.tune_steps,
+            seconds=time.perf_counter() - began,
+            losses=losses,
+            extra_parameters=size(network.delta),
+            evaluations=1.5,
         )
         return log, network

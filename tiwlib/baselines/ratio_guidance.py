@@ -10,19 +10,19 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from tiwlib.baselines.interface import Budget, Log, Requires, Sibling
-from tiwlib.baselines.models import ratio_once, size
-from tiwlib.baselines.problems import Problem
+from tiwlib.baselines.interface import Baseline, Budget, Log, Requires
+from tiwlib.baselines.models import experiment, size
+from tiwlib.data.problems import Problem
 from tiwlib.noise import expand
-from tiwlib.objectives import weight_and_correction
+from tiwlib.objectives import Denoiser, Ratio, weight_and_correction
 
 
 @dataclass(frozen=True)
 class Guided:
     """D'(x, sigma) of a denoiser and a ratio; reference_fraction: pi of what the denoiser was trained on."""
 
-    network: object
-    ratio: object
+    network: Denoiser
+    ratio: Ratio
     reference_fraction: float
     strength: float = 1.0
 
@@ -32,7 +32,7 @@ class Guided:
 
 
 @dataclass
-class RatioGuidance(Sibling):
+class RatioGuidance(Baseline):
     """See the module. strength: factor of the correction; 1 is the closed form."""
 
     strength: float = 1.0
@@ -42,7 +42,13 @@ class RatioGuidance(Sibling):
     requires: ClassVar[Requires] = Requires(reference=True, base="dsm_obs")
 
     def _fit(self, problem: Problem, base, budget: Budget, seed: int):
-        ratio, seconds = ratio_once(problem, "time_dependent", budget, seed)
-        pi = len(problem.reference) / (len(problem.reference) + len(problem.biased))
-        log = Log(budget.ratio_steps, seconds, extra_parameters=size(ratio.network), evaluations=2)
-        return log, Guided(base, ratio, pi, self.strength)
+        run = experiment(problem, "tiw_dsm", budget, seed)  # for its ratio alone
+        ratio = run.ratio()
+        natural = experiment(problem, self.requires.base, budget, seed).reference_fraction
+        log = Log(
+            steps=budget.ratio_steps,
+            seconds=run.costs["ratio"]["seconds"],
+            extra_parameters=size(ratio.network),
+            evaluations=2,
+        )
+        return log, Guided(base, ratio, natural, self.strength)

@@ -5,11 +5,21 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from tiwlib.data.bias import Biased
 from tiwlib.data.images import Subset
 from tiwlib.estimators.frozen import frozen_ratio
-from tiwlib.networks import DenoiserNet, RatioNet, image_denoiser, image_ratio, paper_denoiser
+from tiwlib.gaussians import MODES, SIGMA_DATA, GaussianMixture
+from tiwlib.networks import (
+    DenoiserNet,
+    RatioNet,
+    image_denoiser,
+    image_ratio,
+    paper_denoiser,
+    point_denoiser,
+    point_ratio,
+)
 from tiwlib.noise import LogNormal
 
 NETWORKS = ("small", "paper")
@@ -18,12 +28,20 @@ SMALLEST = 4  # pixels a side: the ratio network halves an image twice
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """Two sets of samples, and what is built for them.
+    """Two sets of samples, what is built for them, and what else may be known.
 
-    key: what the data and the networks follow from, as hashes and settings; JSON-serialisable. biased, reference:
-    datasets indexable by an index tensor, (N, *shape) each. sigma_data: the data's standard deviation. denoiser:
-    (network, width, dropout) -> DenoiserNet, width None for the usual one. ratio_network: (dropout, features) ->
-    RatioNet. images: the images with groups that both sets are of, and their split, where there are some.
+    key            what the data and the networks follow from, as hashes and settings; JSON-serialisable
+    biased         (N, *shape), indexable by an index tensor
+    reference      (n, *shape), the same, or None where no method may have one
+    sigma_data     the data's standard deviation
+    denoiser       (network, width, dropout) -> DenoiserNet; width None is the usual one
+    ratio_network  (dropout, features) -> RatioNet; dropout None is the usual one
+    images         the images with groups that both sets are of, and their split
+    group_names    (G,), of the groups that fairness is about
+    labels         int64 (N,), the group of each biased sample
+    classifier     names groups, predict(x) -> (B,), learned from biased and labels; for methods, never for judging
+    heldout        (M, *shape) of equal group shares, in neither set: what samples are compared with
+    judge          measures.samples.Judge; the only one that sees the whole data
     """
 
     name: str
@@ -32,9 +50,14 @@ class Problem:
     reference: object
     shape: tuple[int, ...]
     sigma_data: float
-    denoiser: Callable[[str, int | None, float], DenoiserNet]
-    ratio_network: Callable[[float, str], RatioNet]
+    denoiser: Callable[..., DenoiserNet]
+    ratio_network: Callable[..., RatioNet]
     images: Biased | None = None
+    group_names: tuple[str, ...] = ()
+    labels: Tensor | None = None
+    classifier: object | None = None
+    heldout: Tensor | None = None
+    judge: object | None = None
 
     @property
     def noise_distribution(self) -> LogNormal:
@@ -42,16 +65,11 @@ class Problem:
         return LogNormal.for_data(self.sigma_data)
 
     @property
-    def target(self) -> np.ndarray:
-        """Group shares of the reference set, which the samples should have: (G,)."""
-        return self.shares["reference"]
-
-    @property
-    def shares(self) -> dict[str, np.ndarray]:
-        """Group shares of both sets: {"biased": (G,), "reference": (G,)}."""
-        data, split = self.images.data, self.images.split
-        counts = split.counts(data.groups, len(data.group_names))
-        return {name: count / count.sum() for name, count in counts.items()}
+    def biased_shares(self) -> np.ndarray:
+        """Group shares of the biased set, (G,); None where the groups are not known."""
+        if self.labels is None:
+            return None
+        return np.bincount(self.labels, minlength=len(self.group_names)) / len(self.labels)
 
     def on(self, device: torch.device) -> "Problem":
         """The same with its images held on a GPU, if they fit there."""
@@ -76,12 +94,13 @@ def of_images(images: Biased) -> Problem:
             f"size={height} x {width}: images must be square, of at least {SMALLEST} pixels a side"
         )
 
-    def denoiser(network: str, width: int | None, dropout: float) -> DenoiserNet:
+    def denoiser(network: str = "small", width: int | None = None, dropout: float = 0.0) -> DenoiserNet:
         if network == "paper":
             return paper_denoiser(channels, height, dropout)
         return image_denoiser(channels, height, width or 16, dropout)
 
-    def ratio_network(dropout: float, features: str) -> RatioNet:
+    def ratio_network(dropout: float | None = None, features: str = "") -> RatioNet:
+        dropout = 0.5 if dropout is None else dropout
         return frozen_ratio(features, dropout) if features else image_ratio(channels, dropout=dropout)
 
     return Problem(
@@ -94,4 +113,48 @@ def of_images(images: Biased) -> Problem:
         denoiser=denoiser,
         ratio_network=ratio_network,
         images=images,
+        group_names=data.group_names,
+        labels=None if data.groups is None else torch.from_numpy(data.groups[split.biased]),
     )
+
+
+def point_networks(d: int, sigma_data: float, width: int = 128) -> dict[str, Callable]:
+    """The two builders of a problem of points (d,): an MLP each. What only images can have is a ValueError."""
+    usual = width
+
+    def denoiser(network: str = "small", width: int | None = None, dropout: float = 0.0) -> DenoiserNet:
+        if network != "small" or dropout:
+            raise ValueError(f"network={network!r}, dropout={dropout}: points have 'small', without dropout")
+        return point_denoiser(d, sigma_data, width or usual)
+
+    def ratio_network(dropout: float | None = None, features: str = "") -> RatioNet:
+        if dropout or features:
+            raise ValueError(f"ratio_dropout={dropout}, ratio_features={features!r}: points have neither")
+        return point_ratio(d, sigma_data)
+
+    return {"denoiser": denoiser, "ratio_network": ratio_network}
+
+
+def gmm(seed: int = 0, n: int = 4000, minority: float = 0.1, n_reference: int = 400) -> Problem:
+    """The paper's 2-D example, the second mode with a share of `minority`; the other sets are balanced."""
+    p_bias, p_data = GaussianMixture((1 - minority, minority), MODES), GaussianMixture((0.5, 0.5), MODES)
+    state = int(np.random.SeedSequence([seed, 2412]).generate_state(1)[0])
+    generator = torch.Generator().manual_seed(state)
+    biased, reference = p_bias.sample(n, generator), p_data.sample(n_reference, generator)
+    return Problem(
+        name="gmm",
+        key={"problem": "gmm", "seed": seed, "n": n, "minority": minority, "n_reference": n_reference},
+        biased=biased,
+        reference=reference,
+        shape=(2,),
+        sigma_data=SIGMA_DATA,
+        **point_networks(2, SIGMA_DATA),
+        group_names=("majority", "minority"),
+        labels=nearer_mode(biased),
+        heldout=p_data.sample(n, generator),
+    )
+
+
+def nearer_mode(x: Tensor) -> Tensor:
+    """int64 (B,): the index of the nearer mode, which is the Bayes rule of the balanced mixture. x: (B, 2)."""
+    return torch.cdist(x, torch.tensor(MODES, dtype=x.dtype)).argmin(1)

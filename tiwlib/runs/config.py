@@ -22,10 +22,11 @@ class ExperimentConfig:
 
     method: a name of objectives.METHODS. seed: of networks, training and samples, in 0..2^32-1. reference_fraction:
     pi in [0, 1], None for the method's own. alpha: power of the weight, at least 0. fitting: of the ratio network,
-    whose flips are those of the training. ratio_features: a file of ResNet-18 weights for a ratio on frozen features,
-    or "". network: "small", or "paper" for images. width: of a small denoiser, a multiple of 8, or None for the usual
-    one. compiled: compile the networks first. device, num_processes: as in devices.accelerator, and processes that
-    share a batch. n_samples are drawn at the end at sampling_steps noise levels.
+    whose flips are those of the training. ratio_dropout: None for the problem's usual one. ratio_features: a file of
+    ResNet-18 weights for a ratio on frozen features, or "". network: "small", or "paper" for images. width: of a
+    small denoiser, a multiple of 8, or None for the problem's usual one. compiled: compile the networks first. device,
+    num_processes: as in devices.accelerator, and processes that share a batch. n_samples are drawn at the end, at
+    sampling_steps noise levels.
     """
 
     method: str = "tiw_dsm"
@@ -33,7 +34,7 @@ class ExperimentConfig:
     reference_fraction: float | None = None
     alpha: float = 1.0
     fitting: RatioConfig = field(default_factory=lambda: RatioConfig(steps=150, lr=3e-4, batch_size=128))
-    ratio_dropout: float = 0.5
+    ratio_dropout: float | None = None
     ratio_features: str = ""
     network: str = "small"
     width: int | None = None
@@ -59,7 +60,7 @@ class ExperimentConfig:
             f"{method.label} trains on the reference set alone; leave it out",
         )
         for name in ("dropout", "ratio_dropout"):
-            self._refuse_unless(0 <= getattr(self, name) < 1, name, "must lie in [0, 1)")
+            self._refuse_unless(0 <= (getattr(self, name) or 0) < 1, name, "must lie in [0, 1)")
         self._refuse_unless(self.network in NETWORKS, "network", f"must be one of {', '.join(NETWORKS)}")
         wide = self.width is None or (self.width >= 8 and self.width % 8 == 0)
         self._refuse_unless(wide, "width", "must be a multiple of 8, at least 8")

@@ -19,8 +19,8 @@ from tiwlib.networks import DenoiserNet, seeded
 from tiwlib.noise import Clean
 from tiwlib.objectives import Ratio
 from tiwlib.runs import cache, cost
-from tiwlib.runs.states import Checkpoint
 from tiwlib.runs.config import ExperimentConfig
+from tiwlib.runs.states import Checkpoint
 
 NOTEBOOK = "04_train"
 
