@@ -1,6 +1,6 @@
-"""Classifiers of groups: accurate where they can be checked, chosen by the data, kept and loaded."""
+"""Classifiers of groups: accurate where they can be checked, chosen by the data, cached."""
 
-import json
+import dataclasses
 
 import numpy as np
 import pytest
@@ -26,34 +26,57 @@ def test_the_network_is_chosen_by_the_images(monkeypatch):
     assert classifier.network_for(generated(40, side=16)) == "Classifier", "small"
 
 
-def test_the_digits_classifier_is_accurate_and_kept(tmp_path, monkeypatch):
+def test_the_digits_classifier_is_accurate_and_cached(tmp_path, monkeypatch):
     data = bias.load("digits-lt").data
-    path, network, accuracy = classifier.fit_once(data, tmp_path)
-    assert accuracy > 0.97
+    first = classifier.fit_once(data, folder=tmp_path)
+    assert first.accuracy > 0.97 and first.new
     monkeypatch.setattr(classifier, "fit", None)  # a second call must not fit
-    again_path, again, kept_accuracy = classifier.fit_once(data, tmp_path)
-    assert again_path == path and kept_accuracy == accuracy
-    expected = classifier.predict(network, data.images[:50])
-    assert (classifier.predict(again, data.images[:50]) == expected).all()
+    again = classifier.fit_once(data, folder=tmp_path)
+    assert (again.sha256, again.accuracy, again.new) == (first.sha256, first.accuracy, False)
+    expected = classifier.predict(first.network, data.images[:50])
+    assert (classifier.predict(again.network, data.images[:50]) == expected).all()
     assert (expected == data.groups[:50]).mean() > 0.9
 
 
-def test_the_residual_network_learns_is_kept_and_loaded(tmp_path, monkeypatch):
+def test_accuracy_is_of_the_held_out_images():
+    """Groups by chance: what was memorised would be named right."""
+    data = generated(400, channels=1, side=8)
+    chance = np.sort(np.random.default_rng(1).integers(0, 2, 400))
+    images = np.random.default_rng(2).integers(0, 256, (400, 1, 8, 8), dtype=np.uint8)
+    data = dataclasses.replace(data, images=images, groups=chance)
+    network, accuracy = classifier.fit(data, epochs=30)
+    train, held = classifier.split(400)
+    right = classifier.predict(network, images) == chance
+    assert accuracy == right[held].mean() and right[train].mean() > 0.9 > 0.7 > accuracy
+    assert np.intersect1d(train, held).size == 0 and len(train) + len(held) == 400
+
+
+def test_the_residual_network_learns_is_cached_and_loaded(tmp_path, monkeypatch):
     monkeypatch.setattr(classifier, "MANY", 200)
     monkeypatch.setattr(classifier.ResNet, "EPOCHS_OF_MANY", 3)
     monkeypatch.setattr(classifier.ResNet.__init__, "__defaults__", (16,))  # width
     monkeypatch.setattr(classifier.ResNet, "BATCH_SIZE", 16)
     data = generated(200)
-    path, network, accuracy = classifier.fit_once(data, tmp_path)
-    assert isinstance(network, classifier.ResNet) and accuracy > 0.9  # chance is a half
-    assert torch.equal(classifier.load(path)[0].logits.weight, network.logits.weight)
-    assert network.features(torch.zeros(2, 3, 40, 32)).shape == (2, 128), "any size from 32 on"
+    fitted = classifier.fit_once(data, folder=tmp_path)
+    assert isinstance(fitted.network, classifier.ResNet) and fitted.accuracy > 0.9  # chance is a half
+    again = classifier.fit_once(data, folder=tmp_path)
+    assert not again.new and torch.equal(again.network.logits.weight, fitted.network.logits.weight)
+    assert again.network.features(torch.zeros(2, 3, 40, 32)).shape == (2, 128), "any size from 32 on"
 
 
-def test_the_same_seed_gives_the_same_file(tmp_path):
+def test_another_seed_or_other_images_are_another_classifier(tmp_path):
     data = generated(60, side=8)
-    one, two = (classifier.fit_once(data, tmp_path / name)[0].read_bytes() for name in "ab")
-    assert one == two
+    one = classifier.fit_once(data, folder=tmp_path)
+    assert classifier.fit_once(data, seed=1, folder=tmp_path).new
+    assert classifier.fit_once(generated(60, side=8, seed=1), folder=tmp_path).new
+    assert not classifier.fit_once(data, folder=tmp_path).new
+    assert len(list(tmp_path.glob("classifier-*.safetensors"))) == 3 and one.new
+
+
+def test_the_same_seed_gives_the_same_classifier():
+    data = generated(60, side=8)
+    (one, first), (two, second) = (classifier.fit(data, epochs=2) for _ in "ab")
+    assert first == second and torch.equal(one.logits.weight, two.logits.weight)
 
 
 def test_a_move_is_a_shift_and_a_mirror():
@@ -100,12 +123,3 @@ def test_cifar10_reaches_90_percent_within_five_minutes(capsys):
         pytest.skip(str(error))
     seconds = int(capsys.readouterr().out.split(" images in ")[1].split(" s")[0])
     assert accuracy > 0.9 and seconds < 300
-
-
-def test_the_file_says_what_it_holds(tmp_path):
-    from safetensors import safe_open
-
-    path, _, accuracy = classifier.fit_once(generated(60, side=8), tmp_path)
-    with safe_open(path, framework="pt") as file:
-        about = json.loads(file.metadata()["about"])
-    assert about == {"network": "Classifier", "channels": 3, "n_groups": 2, "accuracy": accuracy}

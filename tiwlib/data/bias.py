@@ -24,6 +24,11 @@ class Biased:
     data: ImageData
     split: Split
 
+    def shares(self) -> dict[str, np.ndarray]:
+        """Group shares of both sets: {"biased": (G,), "reference": (G,)}."""
+        counts = self.split.counts(self.data.groups, len(self.data.group_names))
+        return {name: count / count.sum() for name, count in counts.items()}
+
 
 def load(
     setting: str = "digits-lt",

@@ -24,6 +24,7 @@ class ImageData:
     groups      int64 (N,) in 0..len(group_names)-1, or None where the images have none
     group_names names of the groups, () where there are none
     sha256      over the bytes of images and groups
+    natural     whether they are photographs whose FID the field knows
     """
 
     name: str
@@ -31,6 +32,7 @@ class ImageData:
     groups: np.ndarray | None
     group_names: tuple[str, ...]
     sha256: str
+    natural: bool = False
 
     def group_sizes(self) -> np.ndarray:
         """Number of images in each group: int64 (G,); (0,) where there are no groups."""

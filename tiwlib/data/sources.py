@@ -6,7 +6,7 @@ torchvision opens them only after it has found their md5 sums right, each time: 
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,7 @@ CELEBA_GROUPS = ("female, other hair", "male, other hair", "female, black hair",
 CELEBA_CROP = 140  # of 178 x 218: the face, the crop that is usual for 64 x 64
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Source:
     """A named data set.
 
@@ -34,8 +34,9 @@ class Source:
     download_bytes      about; 0 where it comes with a package, None where the reader obtains it
     shape               (C, H, W) of an image
     group_sizes         images of each group where they are known beforehand, else None
-    marker              path below the root where its files are
+    marker              path below the root where its files are, "" where there are none
     recipe              from (root, download) to a Recipe
+    natural             whether the images are photographs, whose FID the field knows
     """
 
     title: str
@@ -43,9 +44,10 @@ class Source:
     licence: str
     download_bytes: int | None
     shape: tuple[int, int, int]
-    group_sizes: tuple[int, ...] | None
-    marker: str
     recipe: Callable[[Path, bool], Recipe]
+    group_sizes: tuple[int, ...] | None = None
+    marker: str = ""
+    natural: bool = False
 
 
 def load(
@@ -67,10 +69,11 @@ def load(
         return in_memory(chosen.recipe(Path(root), download))
     if source is None or Path(source, chosen.marker).exists():
         files = Path(source or root)
-        return stored(
+        data = stored(
             Path(root, "arrays", name + _table_mark(files / chosen.marker)),
             lambda: chosen.recipe(files, download),
         )
+        return replace(data, natural=chosen.natural)
     channels, size, _ = chosen.shape
     label = f"{name} from {Path(source).resolve().name}"
     data = folder(source, root, "folders", size, channels, label)
@@ -78,7 +81,7 @@ def load(
         raise ValueError(
             f"source: {source} has {len(data.group_names)} groups; {name} has {len(chosen.group_sizes)}"
         )
-    return data
+    return replace(data, natural=chosen.natural)
 
 
 def _table_mark(place: Path) -> str:
@@ -182,63 +185,64 @@ def _from_files(
 
 SOURCES = {
     "digits": Source(
-        "scikit-learn's digits: optical recognition of handwritten digits",
-        "https://archive.ics.uci.edu/dataset/80",
-        "CC BY 4.0",
-        0,
-        (1, 8, 8),
-        (178, 182, 177, 183, 181, 182, 181, 179, 174, 180),
-        "",
-        _digits,
+        title="scikit-learn's digits: optical recognition of handwritten digits",
+        url="https://archive.ics.uci.edu/dataset/80",
+        licence="CC BY 4.0",
+        download_bytes=0,
+        shape=(1, 8, 8),
+        group_sizes=(178, 182, 177, 183, 181, 182, 181, 179, 174, 180),
+        recipe=_digits,
     ),
     "mnist": Source(
-        "MNIST handwritten digits, training images",
-        "http://yann.lecun.com/exdb/mnist/",
-        "CC BY-SA 3.0",
-        11_594_722,
-        (1, 28, 28),
-        (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949),
-        "MNIST/raw",
-        _mnist,
+        title="MNIST handwritten digits, training images",
+        url="http://yann.lecun.com/exdb/mnist/",
+        licence="CC BY-SA 3.0",
+        download_bytes=11_594_722,
+        shape=(1, 28, 28),
+        group_sizes=(5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949),
+        marker="MNIST/raw",
+        recipe=_mnist,
     ),
     "cifar10": Source(
-        "CIFAR-10, training images",
-        "https://www.cs.toronto.edu/~kriz/cifar.html",
-        "none stated; cite Krizhevsky (2009)",
-        170_498_071,
-        (3, 32, 32),
-        (5000,) * 10,
-        "cifar-10-batches-py",
-        _cifar10,
+        title="CIFAR-10, training images",
+        url="https://www.cs.toronto.edu/~kriz/cifar.html",
+        licence="none stated; cite Krizhevsky (2009)",
+        download_bytes=170_498_071,
+        shape=(3, 32, 32),
+        group_sizes=(5000,) * 10,
+        marker="cifar-10-batches-py",
+        recipe=_cifar10,
+        natural=True,
     ),
     "cifar100": Source(
-        "CIFAR-100, training images",
-        "https://www.cs.toronto.edu/~kriz/cifar.html",
-        "none stated; cite Krizhevsky (2009)",
-        169_001_437,
-        (3, 32, 32),
-        (500,) * 100,
-        "cifar-100-python",
-        _cifar100,
+        title="CIFAR-100, training images",
+        url="https://www.cs.toronto.edu/~kriz/cifar.html",
+        licence="none stated; cite Krizhevsky (2009)",
+        download_bytes=169_001_437,
+        shape=(3, 32, 32),
+        group_sizes=(500,) * 100,
+        marker="cifar-100-python",
+        recipe=_cifar100,
+        natural=True,
     ),
     "celeba": Source(
-        "CelebA, aligned and cropped, training and validation images",
-        "http://mmlab.ie.cuhk.edu.hk/projects/CelebA.html",
-        "non-commercial research only, no redistribution",
-        1_495_000_000,
-        (3, 64, 64),
-        None,
-        "celeba",
-        _celeba,
+        title="CelebA, aligned and cropped, training and validation images",
+        url="http://mmlab.ie.cuhk.edu.hk/projects/CelebA.html",
+        licence="non-commercial research only, no redistribution",
+        download_bytes=1_495_000_000,
+        shape=(3, 64, 64),
+        marker="celeba",
+        recipe=_celeba,
+        natural=True,
     ),
     "ffhq": Source(
-        "FFHQ with a table of gender",
-        "https://github.com/NVlabs/ffhq-dataset",
-        "CC BY-NC-SA 4.0; single images under Creative Commons licences of their own",
-        None,
-        (3, 64, 64),
-        None,
-        "ffhq",
-        _ffhq,
+        title="FFHQ with a table of gender",
+        url="https://github.com/NVlabs/ffhq-dataset",
+        licence="CC BY-NC-SA 4.0; single images under Creative Commons licences of their own",
+        download_bytes=None,
+        shape=(3, 64, 64),
+        marker="ffhq",
+        recipe=_ffhq,
+        natural=True,
     ),
 }

@@ -4,15 +4,12 @@
 """
 
 import argparse
-import json
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from filelock import FileLock
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 from tqdm.auto import tqdm
@@ -20,7 +17,7 @@ from tqdm.auto import tqdm
 from tiwlib import devices
 from tiwlib.batches import sent
 from tiwlib.data import ImageData, batch, bias
-from tiwlib.runs import digest, sha256
+from tiwlib.runs import cache
 
 
 class Classifier(nn.Module):
@@ -192,35 +189,37 @@ def fit(
     return classifier, float((predict(classifier, data.images[held]) == data.groups[held]).mean())
 
 
-def fit_once(data: ImageData, folder: Path, *, seed: int = 0, device="cpu") -> tuple[Path, nn.Module, float]:
-    """The classifier of a data set with its accuracy, fitted once: folder/classifier-<data>-<hash>.safetensors.
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """A classifier from the cache. accuracy: on the held-out images. sha256: of its file."""
 
-    The hash is over images, seed and this file, so that another recipe is another classifier.
-    """
-    key = digest([data.sha256, seed, sha256(Path(__file__))])[:16]
-    path = Path(folder) / f"classifier-{data.name.replace(' ', '-')}-{key}.safetensors"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock"):  # of several runs that ask at once, one fits
-        if not path.exists():
-            classifier, accuracy = fit(data, seed=seed, device=device)
-            about = {"network": network_for(data), "channels": data.images.shape[1]}
-            about |= {"n_groups": len(data.group_names), "accuracy": accuracy}
-            tensors = {name: value.cpu().contiguous() for name, value in classifier.state_dict().items()}
-            partial = path.with_suffix(".partial")
-            save_file(
-                tensors, partial, {"about": json.dumps(about)}
-            )  # one entry: several have no fixed order
-            partial.replace(path)
-    return path, *load(path, device)
+    network: nn.Module
+    accuracy: float
+    sha256: str
+    new: bool
 
 
-def load(path: Path, device="cpu") -> tuple[nn.Module, float]:
-    """The classifier kept at `path`, ready for use, and its held-out accuracy."""
-    with safe_open(path, framework="pt") as file:
-        about = json.loads(file.metadata()["about"])
-        classifier = NETWORKS[about["network"]](about["channels"], about["n_groups"])
-        classifier.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-    return classifier.to(device).requires_grad_(False).eval(), about["accuracy"]
+def fit_once(data: ImageData, *, seed: int = 0, device="cpu", folder: Path | None = None) -> Fitted:
+    """The classifier of a data set, fitted once for its images and seed; see `cache.once`."""
+
+    def fit_it() -> tuple[dict[str, Tensor], dict]:
+        classifier, accuracy = fit(data, seed=seed, device=device)
+        return classifier.state_dict(), {
+            "network": network_for(data),
+            "channels": data.images.shape[1],
+            "n_groups": len(data.group_names),
+            "accuracy": accuracy,
+        }
+
+    cached = cache.once("classifier", {"images": data.sha256, "seed": seed}, fit_it, folder)
+    network = NETWORKS[cached.info["network"]](cached.info["channels"], cached.info["n_groups"])
+    network.load_state_dict(cached.tensors)
+    return Fitted(
+        network=network.to(device).requires_grad_(False).eval(),
+        accuracy=cached.info["accuracy"],
+        sha256=cache.sha256(cached.path),
+        new=cached.new,
+    )
 
 
 def main(arguments: list[str] | None = None) -> float:

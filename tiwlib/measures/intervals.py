@@ -36,8 +36,8 @@ def paired_interval(a: Mapping, b: Mapping, confidence: float = 0.95) -> tuple[f
 
 def share_interval(count: int, n: int, confidence: float = 0.95) -> tuple[float, float, float]:
     """The share count / n and Wilson's binomial interval: (share, low, high)."""
-    found = stats.binomtest(int(count), int(n)).proportion_ci(confidence, "wilson")
-    return count / n, float(found.low), float(found.high)
+    interval = stats.binomtest(int(count), int(n)).proportion_ci(confidence, "wilson")
+    return count / n, float(interval.low), float(interval.high)
 
 
 def share_intervals(groups: np.ndarray, n_groups: int, confidence: float = 0.95) -> np.ndarray:
