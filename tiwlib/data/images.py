@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from tiwlib.devices import sent
+from tiwlib.batches import sent
 
 CHUNK = 32  # images turned into floats at once
 
