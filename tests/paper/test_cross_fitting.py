@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from tiwlib import batches, objectives, ratio, training
-from tiwlib.estimators.cross_fitting import CrossFitted, PerSample, cross_fit, folds_of
+from tiwlib import batches, ratio, training
+from tiwlib.estimators.cross_fitting import CrossFitted, PerSample, cross_fit, cross_fitted, folds_of
 from tiwlib.gaussians import P_BIAS, P_DATA, SIGMA_DATA
 from tiwlib.networks import point_denoiser, point_ratio, seeded
 from tiwlib.noise import LogNormal
+from tiwlib.objectives import iw_dsm, tiw_dsm, weight_and_correction
 
 NOISE_DISTRIBUTION = LogNormal.for_data(SIGMA_DATA)
 
@@ -26,9 +27,9 @@ class Constant:
 
 @pytest.mark.parametrize(("n", "folds"), [(50, 5), (23, 4), (5, 5)])
 def test_folds_are_even_and_cover_everything(n, folds):
-    found = folds_of(n, folds, np.random.default_rng(0))
-    sizes = np.bincount(found, minlength=folds)
-    assert len(found) == n and sizes.sum() == n and sizes.max() - sizes.min() <= 1
+    of_samples = folds_of(n, folds, np.random.default_rng(0))
+    sizes = np.bincount(of_samples, minlength=folds)
+    assert len(of_samples) == n and sizes.sum() == n and sizes.max() - sizes.min() <= 1
 
 
 @pytest.mark.parametrize("folds", [1, 6])
@@ -53,11 +54,10 @@ def test_each_network_is_kept_from_its_own_fold(monkeypatch):
     crossed = cross_fit(fit, biased, reference, folds=4, seed=0)
     assert len(calls) == 8  # per fold: the held-out draw, then one step
     for k in range(4):
-        for which in (0, 1):
-            of_fold = np.flatnonzero(crossed.folds[which] == k)
-            everything = np.arange((60, 23)[which])
-            assert np.array_equal(calls[2 * k][which], of_fold)
-            assert np.array_equal(calls[2 * k + 1][which], np.setdiff1d(everything, of_fold))
+        for part, size in enumerate((60, 23)):
+            of_fold = np.flatnonzero(crossed.folds[part] == k)
+            assert np.array_equal(calls[2 * k][part], of_fold)
+            assert np.array_equal(calls[2 * k + 1][part], np.setdiff1d(np.arange(size), of_fold))
     assert crossed.heldout_loss == pytest.approx(np.mean([f.heldout_loss for f in crossed.fits]))
 
 
@@ -74,9 +74,7 @@ def test_a_sample_asks_the_network_of_its_fold_and_a_new_point_asks_all():
 def test_the_correction_is_the_gradient_of_the_samples_own_network():
     networks = tuple(Constant(slope) for slope in (1.0, 10.0))
     fold = torch.tensor([0, 1, 0])
-    w, correction = ratio.weight_and_correction(
-        PerSample(networks, fold), torch.zeros(3, 2), torch.ones(3), 0.0
-    )
+    w, correction = weight_and_correction(PerSample(networks, fold), torch.zeros(3, 2), torch.ones(3), 0.0)
     assert correction.tolist() == [[1, 0], [10, 0], [1, 0]] and w.tolist() == [1, 1, 1]
 
 
@@ -89,20 +87,33 @@ def test_labels_travel_with_their_samples_and_do_not_move_the_stream():
     biased, reference = torch.arange(10.0)[:, None], torch.arange(100.0, 104.0)[:, None]
     labels = (np.arange(10), np.arange(100, 104))
     torch.manual_seed(0)
-    x0, found = batches.Observed(biased, reference, 0.5, labels).batch(64)
-    assert torch.equal(x0[:, 0].long(), found) and (found >= 100).any() and (found < 10).any()
+    x0, of_batch = batches.Observed(biased, reference, 0.5, labels).batch(64)
+    assert torch.equal(x0[:, 0].long(), of_batch) and (of_batch >= 100).any() and (of_batch < 10).any()
     torch.manual_seed(0)
     assert torch.equal(batches.Observed(biased, reference, 0.5).batch(64), x0)
 
 
-def test_training_hands_each_sample_to_the_network_of_its_fold(monkeypatch):
-    """With one sample a fold, the ratio sees which: network k is asked about points near sample k alone."""
+@pytest.mark.parametrize("objective", [iw_dsm, tiw_dsm])
+def test_the_cross_fitted_loss_is_that_of_each_sample_with_the_network_of_its_fold(objective):
+    networks = tuple(Constant(slope) for slope in (1.0, 0.3))
+    fold = torch.tensor([1, 0, 1])
+    denoiser = point_denoiser(2, SIGMA_DATA, 8)
+    x0, sigma, noise = torch.randn(3, 2), torch.rand(3), torch.randn(3, 2)
+    loss = cross_fitted(objective, CrossFitted(networks, ()), 0.3, alpha=0.5)
+    losses = loss(denoiser, x0, sigma, noise, fold)
+    for i, k in enumerate(fold):
+        batch = (denoiser, x0[i : i + 1], sigma[i : i + 1], noise[i : i + 1])
+        alone = objective(*batch, ratio=networks[k], reference_fraction=0.3, alpha=0.5)
+        assert losses[i].item() == pytest.approx(alone.item(), rel=1e-5)
+
+
+def test_training_hands_each_sample_to_the_network_of_its_fold():
+    """With one sample a fold, the ratio sees whose: network k is asked about points near sample k alone."""
     biased, reference = torch.tensor([[-50.0, 0.0], [50.0, 0.0]]), torch.tensor([[-50.0, 9.0], [50.0, 9.0]])
 
     class Side:
         def __init__(self, sign):
             self.sign = sign
-            self.network = torch.nn.Linear(1, 1)
 
         def log_ratio(self, x, sigma):
             assert (x[:, 0].sign() == self.sign).all(), "a sample of the other fold"
@@ -110,14 +121,13 @@ def test_training_hands_each_sample_to_the_network_of_its_fold(monkeypatch):
 
     crossed = CrossFitted((Side(-1), Side(1)), (np.array([0, 1]), np.array([0, 1])))
     observed = batches.Observed(biased, reference, 0.5, crossed.folds)
-    denoiser = point_denoiser(2, SIGMA_DATA, 8)
-    schedule = training.Schedule(3, 16, log_every=1)
-    noise_distribution = LogNormal(P_mean=-3.0, P_std=0.1)
-    method = objectives.METHODS["tiw_dsm"]
-    assert (
-        len(list(training.train(denoiser, method, observed, noise_distribution, schedule, ratio=crossed)))
-        == 3
-    )
-    swapped = CrossFitted(crossed.fits[::-1], crossed.folds)
+    config = training.TrainingConfig(steps=3, batch_size=16, log_every=1)
+
+    def reports(crossed):
+        loss = cross_fitted(tiw_dsm, crossed, observed.reference_fraction)
+        narrow = LogNormal(P_mean=-3.0, P_std=0.1)
+        return list(training.train(point_denoiser(2, SIGMA_DATA, 8), loss, observed, narrow, config))
+
+    assert len(reports(crossed)) == 3
     with pytest.raises(AssertionError, match="other fold"):
-        list(training.train(denoiser, method, observed, noise_distribution, schedule, ratio=swapped))
+        reports(CrossFitted(crossed.fits[::-1], crossed.folds))

@@ -4,9 +4,10 @@ import weakref
 
 import pytest
 import torch
-from test_training import METHODS, NOISE_DISTRIBUTION, SCHEDULE, observed, points, run
+from two_d_training import CONFIG, loss_of, points, run
 
-from tiwlib import devices, training
+from tiwlib import devices
+from tiwlib.training import TrainingConfig
 
 NOT_ENOUGH = (
     "[enforce fail at alloc_cpu.cpp:117] . DefaultCPUAllocator: can't allocate memory: you tried to allocate"
@@ -26,28 +27,26 @@ class Small:
         return x.sum(1) * 0
 
 
-def trained(ratio, schedule):
-    return list(
-        training.train(points(), METHODS["tiw_dsm"], observed(), NOISE_DISTRIBUTION, schedule, ratio=ratio)
-    )
+def trained(ratio, config=CONFIG):
+    return list(run(points(), config, loss_of(ratio=ratio)))
 
 
 def test_out_of_memory_says_what_fits_and_that_works():
     with pytest.raises(
         MemoryError, match=r"32 samples at once do not fit .* cpu, (\d+) do: pass micro_batch=\1,"
     ) as e:
-        trained(Small(10), SCHEDULE)
+        trained(Small(10))
     fits = int(str(e.value).split("micro_batch=")[1].split(",")[0])
     assert 5 < fits <= 10
-    assert len(trained(Small(10), training.Schedule(steps=4, batch_size=32, micro_batch=fits))) == 1
+    assert len(trained(Small(10), TrainingConfig(steps=4, batch_size=32, micro_batch=fits))) == 1
     with pytest.raises(MemoryError, match="not even one sample fits"):
-        trained(Small(0), training.Schedule(steps=4, batch_size=4))
+        trained(Small(0), TrainingConfig(steps=4, batch_size=4))
 
 
 def test_what_fits_is_told_with_the_optimiser_s_moments_in_memory():
     """Adam's moments are there from the second step on: 16 samples would pass the first step alone."""
     with pytest.raises(MemoryError, match="32 samples at once do not fit .* 10 do"):
-        trained(Small(20, later=10), SCHEDULE)
+        trained(Small(20, later=10))
 
 
 def test_what_filled_the_memory_is_let_go_before_less_is_tried():
@@ -64,7 +63,7 @@ def test_what_filled_the_memory_is_let_go_before_less_is_tried():
             return x.sum(1) * large.sum()
 
     with pytest.raises(MemoryError, match="32 samples at once do not fit .* 10 do"):
-        trained(Watched(), SCHEDULE)
+        trained(Watched())
     assert len(filled) > 3
 
 
@@ -74,7 +73,7 @@ def test_other_errors_pass_as_they_are():
             raise RuntimeError("something else")
 
     with pytest.raises(RuntimeError, match="something else"):
-        trained(Broken(), SCHEDULE)
+        trained(Broken())
 
 
 def test_a_real_allocation_that_fails_is_recognised():

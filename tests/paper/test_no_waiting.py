@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from tiwlib import objectives, sampling, training
+from tiwlib import sampling, training
 from tiwlib.batches import Observed
 from tiwlib.data.images import OnDevice, Subset
 from tiwlib.measures.classifier import moved
 from tiwlib.networks import image_denoiser, image_ratio
 from tiwlib.noise import LogNormal, sampling_grid
+from tiwlib.objectives import METHODS
 
 META = torch.device("meta")
 
@@ -58,14 +59,15 @@ def test_whoever_looks_is_caught(look):
         torch.zeros(2, device=META) * torch.zeros(2)
 
 
-@pytest.mark.parametrize("method", objectives.METHODS)
+@pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("micro_batch", [0, 8])
-def test_training_steps_read_nothing_back(sets, method, micro_batch):
+def test_training_steps_read_nothing_back(sets, name, micro_batch):
     denoiser, ratio = image_denoiser(3, 16, 8), image_ratio(3, 8).to(META).requires_grad_(False).eval()
-    schedule = training.Schedule(6, batch_size=16, flip=True, micro_batch=micro_batch, log_every=3)
-    chosen = objectives.method(method)
-    options = {"ratio": ratio if chosen.ratio else None, "accelerator": OneMeta()}
-    reports = training.train(denoiser, chosen, Observed(*sets, 0.5), LogNormal(), schedule, **options)
+    options = {"batch_size": 16, "flip": True, "micro_batch": micro_batch, "log_every": 3}
+    config = training.TrainingConfig(steps=6, **options)
+    loss = METHODS[name].loss(ratio if METHODS[name].ratio else None, 0.5)
+    observed = Observed(*sets, 0.5)
+    reports = training.train(denoiser, loss, observed, LogNormal(), config, accelerator=OneMeta())
     assert next(reports).step == 3
 
 
