@@ -4,21 +4,57 @@ A claim is an entry of a list: a statement, where it is from, how it is measured
 and the rule by which the interval decides. Nothing is typed by hand but the statements and the rules.
 """
 
-from ledger import ablations, digits, mnist, paper_scale, plane, siblings
+from ledger import ablations, baselines, digits, mnist, paper_scale, two_d
+from ledger.rules import LEVEL, OPEN, UNTESTED, among_all
 
 CLAIMS = (
-    *plane.CLAIMS,
+    *two_d.CLAIMS,
     *digits.CLAIMS,
     *mnist.CLAIMS,
     *ablations.CLAIMS,
-    *siblings.CLAIMS,
+    *baselines.CLAIMS,
     *paper_scale.CLAIMS,
 )
 
 
-def judged() -> list[dict]:
-    """All claims with what was measured, as claims.json holds them."""
-    ids = [claim.id for claim in CLAIMS]
+def judged(claims=CLAIMS) -> list[dict]:
+    """All claims with what was measured and the verdict of each alone and among all, as claims.json holds them."""
+    ids = [claim.id for claim in claims]
     if repeats := sorted({i for i in ids if ids.count(i) > 1}):
         raise ValueError(f"claims that share an id: {', '.join(repeats)}")
-    return [claim.judged() for claim in CLAIMS]
+    entries = [claim.judged() for claim in claims]
+    mark_repeated_numbers(entries)
+    judge_together(entries)
+    return entries
+
+
+def mark_repeated_numbers(entries: list[dict]) -> None:
+    """Name in `same_number_as` the first claim that rests on the same number under the same rule: one test, not two.
+
+    Closed forms that are one density give the same number to the last digit, for they are drawn from the same noise.
+    """
+    first = {}
+    for entry in measured(entries):
+        key = (entry["value"], entry["samples"], entry["rule"])
+        if entry["samples"] and first.setdefault(key, entry["id"]) != entry["id"]:
+            entry["same_number_as"] = first[key]
+
+
+def judge_together(entries: list[dict]) -> None:
+    """The verdict that is left to each claim when all numbers that were looked at are judged together."""
+    tests = counted_once(entries)
+    adjusted = dict(zip((e["id"] for e in tests), among_all([e["p_value"] for e in tests]), strict=True))
+    for entry in measured(entries):
+        p = adjusted[entry.get("same_number_as", entry["id"])]
+        entry["p_value_among_all"] = float(f"{p:.6g}")
+        entry["verdict_among_all"] = entry["verdict"] if p < LEVEL else OPEN
+        entry["looked_at"] = len(tests)
+
+
+def measured(entries: list[dict]) -> list[dict]:
+    return [entry for entry in entries if entry["verdict"] != UNTESTED]
+
+
+def counted_once(entries: list[dict]) -> list[dict]:
+    """The measured claims without those that repeat another one's number."""
+    return [entry for entry in measured(entries) if "same_number_as" not in entry]

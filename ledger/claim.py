@@ -3,10 +3,13 @@
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from ledger import evidence
+from ledger.evidence import Measured, Missing
+from ledger.rules import OPEN, UNTESTED, Rule
+
+SEEDS = 5  # a claim about trained networks asks for as many; with fewer, the entry says so
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Claim:
     """What is claimed, and what decides it.
 
@@ -19,8 +22,8 @@ class Claim:
     source: str
     setting: str
     quantity: str
-    measure: Callable[[], evidence.Measured]
-    rule: evidence.Rule
+    measure: Callable[[], Measured]
+    rule: Rule
     sweep: str = "ledger"
 
     @property
@@ -35,13 +38,26 @@ class Claim:
             "command": self.command,
         }
         try:
-            found = self.measure()
-        except evidence.Unmeasured as missing:
-            return {**entry, "verdict": evidence.UNTESTED, "why": str(missing)}
-        except evidence.Missing as missing:
-            return {**entry, "verdict": evidence.UNTESTED, "why": f"{missing}: {self.command}"}
-        verdict = self.rule.verdict(found)
-        entry |= {**asdict(found), "notebooks": sorted({run.split("/")[0] for run in found.runs})}
-        entry |= {name: float(f"{entry[name]:.6g}") for name in ("value", "low", "high")}
-        why = {"why": "the interval lies on both sides of the limit"} if verdict == evidence.OPEN else {}
-        return {**entry, "verdict": verdict, **why}
+            measured = self.measure()
+        except Missing as missing:
+            return {**entry, "verdict": UNTESTED, "why": f"{missing}: {self.command}"}
+        verdict = self.rule.verdict(measured)
+        numbers = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(measured).items()}
+        entry |= {name: numbers[name] for name in ("interval", "samples", "seeds", "runs")}
+        entry |= {name: _rounded(numbers[name]) for name in ("value", "low", "high")}
+        entry |= {
+            "verdict": verdict,
+            "values": [_rounded(value) for value in numbers["values"]],
+            "notebooks": sorted({run.split("/")[0] for run in measured.runs}),
+            "asks": 0 if measured.samples else SEEDS,
+            "p_value": _rounded(self.rule.p_value(measured)),
+            "underpowered": self.rule.underpowered(measured),
+        }
+        if verdict == OPEN:
+            entry["why"] = "the interval lies on both sides of the limit"
+            entry["seeds_to_decide"] = self.rule.seeds_to_decide(measured)
+        return entry
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.6g}")

@@ -3,34 +3,30 @@
 import pandas as pd
 
 from ledger.claim import Claim
-from ledger.evidence import (
-    Unmeasured,
-    Values,
-    above,
-    below,
-    difference,
-    near,
-    of_runs,
-    records,
-    repeated,
-)
+from ledger.evidence import UNIT, Values, difference, of_runs, records, repeated
+from ledger.rules import above, below, near
+from tiwlib.measures.floor import fair_floor
+from tiwlib.objectives import METHODS
 from tiwlib.runs import results_root
 from tiwlib.runs.tables import vanishing
 
-UNFAIR = "total_variation"  # distance of the samples' group shares from the reference set's
-FRECHET = "classifier_frechet"
-NEARNESS = "nearest_training_image"
-EQUAL_SHARES = 0.05  # five images of a hundred in another group: closer we call equal
-RIVALS = {"dsm_ref": "DSM(ref)", "dsm_obs": "DSM(obs)", "iw_dsm": "IW-DSM"}
+VARIATION, FRECHET = (
+    "total_variation",
+    "frechet",
+)  # total variation: of the groups' shares from the reference set's
+MARGIN = 0.05  # five images of a hundred in another group: nearer than that we call two methods equally fair
+FAIR = fair_floor((0.1,) * 10, 1000)[1]  # what 95 % of perfectly fair draws of a run's images stay below
+RIVALS = ("dsm_ref", "dsm_obs", "iw_dsm")
+LABELS = {name: method.label for name, method in METHODS.items()}
 
 
-def trained(method: str, metric: str, sweep: str = "ledger", **where):
-    """A metric of notebook 04's runs of a method, its own mixture and alpha 1 unless told otherwise."""
+def trained(method: str, metric: str, sweep: str = "ledger", **where) -> Values:
+    """A metric of notebook 04's runs of a method, with its own mixture and alpha 1 unless asked otherwise."""
     where = {"method": method, "reference_fraction": None, "alpha": 1.0, **where}
     return of_runs(records(sweep, "04_train", **where), metric)
 
 
-def half(metric: str):
+def half(metric: str) -> Values:
     """Plain training on the batches of the weighted methods, half from the reference set."""
     return trained("dsm_obs", metric, reference_fraction=0.5)
 
@@ -40,131 +36,137 @@ def vanishing_weights(sweep: str = "ledger") -> Values:
     found = records(sweep, "04_train", method="iw_dsm", reference_fraction=None, alpha=1.0)
     shares = {}
     for r in found:
-        path = results_root() / r["run"] / "weights.csv"
-        if not path.exists():
-            raise Unmeasured(f"{r['run']} keeps no weights.csv")
-        (share,) = vanishing(pd.read_csv(path)).values()
+        (share,) = vanishing(pd.read_csv(results_root() / r["run"] / "weights.csv")).values()
         shares[r["params"]["seed"], r["provenance"]["hashes"].get("split")] = share
-    return Values(shares, [r["run"] for r in found])
+    return Values(by_pair=shares, runs=tuple(r["run"] for r in found), bounds=UNIT)
 
 
-def tiw_below(rival: str, setting: str = "digits-lt", sweep: str = "ledger") -> tuple[Claim, Claim]:
+def dashed(*names: str) -> str:
+    return "-".join(names).replace("_", "-")
+
+
+def tiw_below(rival: str, setting: str = "digits-lt", sweep: str = "ledger") -> list[Claim]:
     """That TIW-DSM is better than a rival, by the shares of the groups and by the Frechet distance."""
-    measures = {UNFAIR: "total variation of shares", FRECHET: "classifier Frechet distance"}
-    return tuple(
+    measures = {VARIATION: "total variation of shares", FRECHET: "classifier Frechet distance"}
+    ids = {VARIATION: "total-variation", FRECHET: "classifier-frechet"}
+    return [
         Claim(
-            f"{setting.split('-')[0]}-tiw-{rival.replace('_', '-')}-{metric.replace('_', '-')}",
-            f"TIW-DSM beats {RIVALS[rival]} in {measure}",
-            "paper, in FID on CIFAR-10",
-            setting,
-            f"{measure}, TIW-DSM minus {RIVALS[rival]}",
-            lambda metric=metric: difference(
-                *(trained(method, metric, sweep, setting=setting) for method in ("tiw_dsm", rival))
+            id=dashed(setting.split("-")[0], "tiw", rival, ids[metric]),
+            statement=f"TIW-DSM beats {LABELS[rival]} in {measure}",
+            source="paper, in FID on CIFAR-10",
+            setting=setting,
+            quantity=f"{measure}, TIW-DSM minus {LABELS[rival]}",
+            measure=lambda metric=metric: difference(
+                trained("tiw_dsm", metric, sweep, setting=setting),
+                trained(rival, metric, sweep, setting=setting),
             ),
-            below(0),
-            sweep,
+            rule=below(0),
+            sweep=sweep,
         )
         for metric, measure in measures.items()
-    )
+    ]
 
 
 def vanishing_claim(id: str, setting: str = "digits-lt", sweep: str = "ledger") -> Claim:
     return Claim(
-        id,
-        "Most time-independent weights of biased images vanish: more than 75 % are below 0.01",
-        "paper",
-        setting,
-        "share of the biased images with r(x0, 0) below 0.01",
-        lambda: repeated(vanishing_weights(sweep)),
-        above(0.75),
-        sweep,
+        id=id,
+        statement="Most time-independent weights of biased images vanish: more than 75 % are below 0.01",
+        source="paper",
+        setting=setting,
+        quantity="share of the biased images with r(x0, 0) below 0.01",
+        measure=lambda: repeated(vanishing_weights(sweep)),
+        rule=above(0.75),
+        sweep=sweep,
     )
 
 
 def alpha_one(method: str, alpha: float) -> Claim:
     """The ends of the paper's sweeps over the power of the weight."""
-    label = {"tiw_dsm": "TIW-DSM", "iw_dsm": "IW-DSM"}[method]
     return Claim(
-        f"digits-{method.replace('_', '-')}-alpha-{alpha}",
-        f"{label} is fairer with the weight as it is than with its power {alpha}",
-        "ours, at the paper's values of alpha",
-        "digits-lt",
-        f"total variation of shares, alpha 1 minus alpha {alpha}",
-        lambda: difference(*(trained(method, UNFAIR, alpha=value) for value in (1.0, alpha))),
-        below(0),
+        id=dashed("digits", method, f"alpha-{alpha}"),
+        statement=f"{LABELS[method]} is fairer with the weight as it is than with its power {alpha}",
+        source="ours, at the paper's values of alpha",
+        setting="digits-lt",
+        quantity=f"total variation of shares, alpha 1 minus alpha {alpha}",
+        measure=lambda: difference(trained(method, VARIATION), trained(method, VARIATION, alpha=alpha)),
+        rule=below(0),
+    )
+
+
+def of_tiw_and_iw(id: str, metric: str, statement: str, quantity: str) -> Claim:
+    return Claim(
+        id=id,
+        statement=f"TIW-DSM has {statement} than IW-DSM",
+        source="ours",
+        setting="digits-lt",
+        quantity=f"{quantity}, TIW-DSM minus IW-DSM",
+        measure=lambda: difference(trained("tiw_dsm", metric), trained("iw_dsm", metric)),
+        rule=above(0),
     )
 
 
 CLAIMS = [
     *(claim for rival in RIVALS for claim in tiw_below(rival)),
     Claim(
-        "digits-w-only",
-        "The weight alone is useless: W-only ends where plain training on its batches does",
-        "paper, in FID on CIFAR-10",
-        "digits-lt",
-        "total variation of shares, W-only minus DSM(obs), half",
-        lambda: difference(trained("w_only", UNFAIR), half(UNFAIR)),
-        near(0, EQUAL_SHARES),
+        id="digits-w-only",
+        statement="The weight alone is useless: W-only ends where plain training on its batches does",
+        source="paper, in FID on CIFAR-10",
+        setting="digits-lt",
+        quantity="total variation of shares, W-only minus DSM(obs), half",
+        measure=lambda: difference(trained("w_only", VARIATION), half(VARIATION)),
+        rule=near(0, MARGIN),
     ),
     Claim(
-        "digits-c-only",
-        "The correction alone does as well as the full objective",
-        "paper, in FID on CIFAR-10",
-        "digits-lt",
-        "total variation of shares, C-only minus TIW-DSM",
-        lambda: difference(trained("c_only", UNFAIR), trained("tiw_dsm", UNFAIR)),
-        near(0, EQUAL_SHARES),
+        id="digits-c-only",
+        statement="The correction alone does as well as the full objective",
+        source="paper, in FID on CIFAR-10",
+        setting="digits-lt",
+        quantity="total variation of shares, C-only minus TIW-DSM",
+        measure=lambda: difference(trained("c_only", VARIATION), trained("tiw_dsm", VARIATION)),
+        rule=near(0, MARGIN),
     ),
-    *(
-        Claim(
-            f"digits-tiw-iw-{metric.replace('_', '-')}",
-            f"TIW-DSM has {what} than IW-DSM",
-            "ours",
-            "digits-lt",
-            f"{measure}, TIW-DSM minus IW-DSM",
-            lambda metric=metric: difference(*(trained(method, metric) for method in ("tiw_dsm", "iw_dsm"))),
-            above(0),
-        )
-        for metric, what, measure in (
-            ("recall", "a higher recall", "recall"),
-            (NEARNESS, "samples farther from its training images", "distance to the nearest training image"),
-        )
+    of_tiw_and_iw("digits-tiw-iw-recall", "recall", "a higher recall", "recall"),
+    of_tiw_and_iw(
+        "digits-tiw-iw-nearest-training-image",
+        "nearest",
+        "samples farther from its training images",
+        "distance to the nearest training image",
     ),
     Claim(
-        "digits-debiases",
-        "TIW-DSM's shares are fairer than those of plain training on the same batches",
-        "ours",
-        "digits-lt",
-        "total variation of shares, TIW-DSM minus DSM(obs), half",
-        lambda: difference(trained("tiw_dsm", UNFAIR), half(UNFAIR)),
-        below(0),
+        id="digits-debiases",
+        statement="TIW-DSM's shares are fairer than those of plain training on the same batches",
+        source="ours",
+        setting="digits-lt",
+        quantity="total variation of shares, TIW-DSM minus DSM(obs), half",
+        measure=lambda: difference(trained("tiw_dsm", VARIATION), half(VARIATION)),
+        rule=below(0),
     ),
     Claim(
-        "digits-not-fair",
-        "With five reference images a class TIW-DSM's shares are not yet fair",
-        "ours",
-        "digits-lt",
-        "total variation of shares, TIW-DSM",
-        lambda: repeated(trained("tiw_dsm", UNFAIR)),
-        above(EQUAL_SHARES),
+        id="digits-not-fair",
+        statement="With five reference images a class TIW-DSM's shares are not yet those of a fair sampler",
+        source="ours",
+        setting="digits-lt",
+        quantity="total variation of shares, TIW-DSM",
+        measure=lambda: repeated(trained("tiw_dsm", VARIATION)),
+        rule=above(FAIR),
     ),
     Claim(
-        "digits-ref-copies",
-        "DSM(ref) copies its few training images",
-        "ours",
-        "digits-lt",
-        "distance to the nearest training image, DSM(ref) minus TIW-DSM",
-        lambda: difference(trained("dsm_ref", NEARNESS), trained("tiw_dsm", NEARNESS)),
-        below(-0.1),
+        id="digits-ref-copies",
+        statement="DSM(ref) copies its few training images",
+        source="ours",
+        setting="digits-lt",
+        quantity="distance to the nearest training image, DSM(ref) minus TIW-DSM",
+        measure=lambda: difference(trained("dsm_ref", "nearest"), trained("tiw_dsm", "nearest")),
+        rule=below(-0.1),
     ),
     Claim(
-        "digits-ref-recall",
-        "DSM(ref) misses most of the data, whatever its Frechet distance",
-        "ours",
-        "digits-lt",
-        "recall, DSM(ref)",
-        lambda: repeated(trained("dsm_ref", "recall")),
-        below(0.2),
+        id="digits-ref-recall",
+        statement="DSM(ref) misses most of the data, whatever its Frechet distance",
+        source="ours",
+        setting="digits-lt",
+        quantity="recall, DSM(ref)",
+        measure=lambda: repeated(trained("dsm_ref", "recall")),
+        rule=below(0.2),
     ),
     *(alpha_one(method, alpha) for method, alpha in (("tiw_dsm", 0.25), ("tiw_dsm", 2.5), ("iw_dsm", 0.125))),
     vanishing_claim("weights-75"),

@@ -1,51 +1,55 @@
-"""What a claim rests on: numbers read from the records that a sweep makes, with an interval, and a rule.
+"""What a claim rests on: numbers read from the records that a sweep makes, each with its interval.
 
-A measurement reads finished runs only and raises Missing where there are none. A rule turns its interval into a
-verdict: what the interval leaves open is not decided.
+A measurement reads finished runs only and raises Missing where there are none. A record that is there but lacks the
+number that is asked for is a KeyError that names both: a renamed key must not look like a run that was never made.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from math import inf
 
-from tiwlib.measures.intervals import mean_interval, paired_interval, share_interval
+from tiwlib.measures.intervals import BOUNDS, clipped, mean_interval, paired_interval, share_interval
 from tiwlib.runs import PROJECT, read_record
 from workflow import plan
 
-HOLDS, FAILS, OPEN, UNTESTED = "holds", "does not hold here", "not decided here", "not tested here"
+ANY, UNIT = (-inf, inf), (0.0, 1.0)
 
 
 class Missing(Exception):
     """No finished run holds the number."""
 
 
-class Unmeasured(Missing):
-    """The run is there, but nothing in it measures this."""
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Measured:
-    """A number with its 95 % interval; how that was made, of which seeds, read from which runs."""
+    """A number with its 95 % interval.
+
+    values: the number of each seed, or none where `samples` independent samples were counted. bounds: the range of
+    the quantity, which the interval does not leave. interval: how it was made. runs: what was read.
+    """
 
     value: float
     low: float
     high: float
+    values: tuple[float, ...] = ()
+    samples: int = 0
+    bounds: tuple[float, float] = ANY
     interval: str
-    seeds: list[int]
-    runs: list[str]
-    repeats: str = "seeds"  # what `seeds` counts: seeds, or turns of a clock
+    seeds: tuple[int, ...]
+    runs: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Values:
     """One number of each run (or each repetition in a run), under what makes two of them a pair: seed and split."""
 
-    by_pair: dict[tuple, float]
-    runs: list[str]
+    by_pair: Mapping[tuple, float]
+    runs: tuple[str, ...]
+    bounds: tuple[float, float] = ANY
 
     @property
-    def seeds(self) -> list[int]:
-        return sorted({pair[0] for pair in self.by_pair})
+    def seeds(self) -> tuple[int, ...]:
+        return tuple(sorted({pair[0] for pair in self.by_pair}))
 
 
 # ---------------------------------------------------------------- reading
@@ -61,45 +65,47 @@ def records(sweep: str, notebook: str, **where) -> list[dict]:
 
     Raises Missing where none is finished, ValueError where they differ in more than the seed.
     """
-    wanted = [r for r in planned(sweep) if r.notebook == notebook]
-    wanted = [r for r in wanted if all(r.params.get(name, ...) == value for name, value in where.items())]
-    found = [{"run": f"{notebook}/{r.name}", **read_record(r.folder)} for r in wanted if r.done()]
-    if not found:
+    runs = [r for r in planned(sweep) if r.notebook == notebook]
+    runs = [r for r in runs if all(r.params.get(name, ...) == value for name, value in where.items())]
+    finished = [{"run": f"{notebook}/{r.name}", **read_record(r.folder)} for r in runs if r.done()]
+    if not finished:
         asked = ", ".join(f"{name} {value}" for name, value in where.items())
         raise Missing(f"no finished run of {notebook}" + (f" with {asked}" if asked else ""))
-    for name in sorted(found[0]["params"].keys() - {"seed", "run"}):
-        if any(r["params"].get(name) != found[0]["params"][name] for r in found):
+    for name in sorted(finished[0]["params"].keys() - {"seed", "run"}):
+        if any(r["params"].get(name) != finished[0]["params"][name] for r in finished):
             raise ValueError(f"the runs of {notebook} with {where} differ in {name}: say which are meant")
-    return found
+    return finished
 
 
-def number(found: dict, metric: str | Callable[[dict], object]):
-    """A metric of a run by its name, or what `metric` takes out of all of them."""
-    metrics = found["metrics"]
+def number(record: dict, metric: str | Callable[[dict], object]):
+    """A metric of a run by its name, or what `metric` takes out of all of them.
+
+    A key that is not there is a KeyError that names the run and the key. None stands for a number that this run could
+    not have (no groups, no features): Missing.
+    """
     try:
-        value = metric(metrics) if callable(metric) else metrics[metric]
-    except (KeyError, ValueError) as error:
-        raise Unmeasured(f"{found['run']} does not measure {error}") from error
+        value = metric(record["metrics"]) if callable(metric) else record["metrics"][metric]
+    except KeyError as error:
+        raise KeyError(f"{record['run']}: its metrics.json has no {error.args[0]}") from error
     if value is None:
-        raise Unmeasured(f"{found['run']} does not measure {metric}")
+        raise Missing(f"{record['run']} does not measure {metric}")
     return value
 
 
-def of_runs(found: list[dict], metric: str | Callable[[dict], float]) -> Values:
-    """A number of runs that have a seed each; the pair is the seed and the split."""
+def of_runs(found: list[dict], metric: str | Callable[[dict], float], bounds=ANY) -> Values:
+    """A number of runs that have a seed each; the pair is seed and split. bounds: where `metric` is no name."""
     values = {
         (r["params"]["seed"], r["provenance"]["hashes"].get("split")): float(number(r, metric)) for r in found
     }
-    return Values(values, [r["run"] for r in found])
+    bounds = BOUNDS.get(metric, ANY) if isinstance(metric, str) else bounds
+    return Values(by_pair=values, runs=tuple(r["run"] for r in found), bounds=bounds)
 
 
-def within_run(found: list[dict], extract: Callable[[dict], dict[int, float]]) -> Values:
+def within_run(found: list[dict], extract: Callable[[dict], Mapping[int, float]], bounds=ANY) -> Values:
     """Numbers of one run that repeats over seeds itself: extract takes its metrics and gives seed -> number."""
-    (r,) = found
-    values = {(seed, None): float(value) for seed, value in number(r, extract).items()}
-    if not values:
-        raise Unmeasured(f"{r['run']} has no repetition of this")
-    return Values(values, [r["run"]])
+    (record,) = found
+    values = {(seed, None): float(value) for seed, value in number(record, extract).items()}
+    return Values(by_pair=values, runs=(record["run"],), bounds=bounds)
 
 
 # ---------------------------------------------------------------- measuring
@@ -109,58 +115,42 @@ def repeated(values: Values) -> Measured:
     """Mean over seeds with Student's t."""
     if len(values.by_pair) < 2:
         raise Missing(f"{', '.join(values.runs)}: one seed, an interval needs two")
-    interval = mean_interval(list(values.by_pair.values()))
-    return Measured(*interval, "Student's t over seeds", values.seeds, values.runs)
+    value, low, high = mean_interval(list(values.by_pair.values()))
+    low, high = clipped((low, high), values.bounds)
+    return Measured(
+        value=value, low=low, high=high, values=tuple(values.by_pair.values()), bounds=values.bounds,
+        interval="Student's t over seeds", seeds=values.seeds, runs=values.runs,
+    )  # fmt: skip
 
 
 def difference(a: Values, b: Values) -> Measured:
     """Mean of a - b over pairs of the same seed and split, with Student's t."""
-    pairs = a.by_pair.keys() & b.by_pair.keys()
+    pairs = sorted(a.by_pair.keys() & b.by_pair.keys())
     if len(pairs) < 2:
         raise Missing(f"{len(pairs)} pairs of {a.runs[0]} and {b.runs[0]}, an interval needs two")
-    interval = paired_interval(a.by_pair, b.by_pair)
-    seeds = sorted({pair[0] for pair in pairs})
+    bounds = (a.bounds[0] - b.bounds[1], a.bounds[1] - b.bounds[0])
+    value, low, high = paired_interval(a.by_pair, b.by_pair)
+    low, high = clipped((low, high), bounds)
     return Measured(
-        *interval, "Student's t over pairs of one seed and split", seeds, sorted({*a.runs, *b.runs})
-    )
+        value=value, low=low, high=high, values=tuple(a.by_pair[pair] - b.by_pair[pair] for pair in pairs),
+        bounds=bounds, interval="Student's t over pairs of one seed and split",
+        seeds=tuple(sorted({pair[0] for pair in pairs})), runs=tuple(sorted({*a.runs, *b.runs})),
+    )  # fmt: skip
 
 
-def counted(share: float, n: int, runs: list[str]) -> Measured:
+def counted(share: float, n: int, run: str) -> Measured:
     """A share of n independent samples, with Wilson's binomial interval."""
-    interval = share_interval(round(share * n), n)
-    return Measured(*interval, f"Wilson's, of {n:,} samples", [0], runs)
+    value, low, high = share_interval(round(share * n), n)
+    return Measured(
+        value=value, low=low, high=high, samples=n, bounds=UNIT, interval=f"Wilson's, of {n:,} samples",
+        seeds=(0,), runs=(run,),
+    )  # fmt: skip
 
 
-# ---------------------------------------------------------------- judging
-
-
-@dataclass(frozen=True)
-class Rule:
-    """Holds where the whole interval lies in [low, high], fails where all of it lies outside, else it is open.
-
-    text: where that is, in words.
-    """
-
-    low: float
-    high: float
-    text: str
-
-    def verdict(self, measured: Measured) -> str:
-        if self.low <= measured.low and measured.high <= self.high:
-            return HOLDS
-        if measured.high < self.low or measured.low > self.high:
-            return FAILS
-        return OPEN
-
-
-def below(limit: float) -> Rule:
-    return Rule(float("-inf"), limit, f"below {limit:g}")
-
-
-def above(limit: float) -> Rule:
-    return Rule(limit, float("inf"), f"above {limit:g}")
-
-
-def near(target: float, margin: float) -> Rule:
-    """For "is" and "equals": being near must be shown, an interval that is wide enough to hold the target is not."""
-    return Rule(target - margin, target + margin, f"within {margin:g} of {target:g}")
+def timed(values: Values) -> Measured:
+    """Mean over the turns of a clock in one run: they repeat the clock, not the run: one seed."""
+    mean = repeated(values)
+    return Measured(
+        **{name: getattr(mean, name) for name in ("value", "low", "high", "values", "bounds", "runs")},
+        interval=f"Student's t over {len(mean.values)} timings of one run", seeds=(0,),
+    )  # fmt: skip

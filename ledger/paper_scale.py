@@ -1,8 +1,9 @@
 """The paper's numbers on its own data, all of them single runs there: for whoever has the GPUs."""
 
 from ledger.claim import Claim
-from ledger.digits import RIVALS, trained
-from ledger.evidence import below, difference, near, repeated
+from ledger.digits import LABELS, RIVALS, dashed, trained
+from ledger.evidence import UNIT, difference, of_runs, records, repeated
+from ledger.rules import below, near
 from tiwlib.data.sources import CELEBA_GROUPS
 
 # The paper's numbers on its own data: claimed value, of what, and what we would measure.
@@ -10,66 +11,67 @@ FID_CIFAR = {"tiw_dsm": 11.51, "dsm_obs": 12.99, "iw_dsm": 15.79, "w_only": 13.2
 FID_C_ONLY = {"5": 0.11, "10": 0.07, "25": -0.16, "50": 0.08}
 FID_CELEBA = {"tiw_dsm": 2.40, "iw_dsm": 2.43}
 SHARES_CELEBA = dict(zip(CELEBA_GROUPS, (0.310, 0.278, 0.201, 0.211), strict=True))
-NAMES = {**RIVALS, "tiw_dsm": "TIW-DSM", "w_only": "W-only", "c_only": "C-only"}
 
 
 def fid(method: str, value: float, sweep: str, setting: str) -> Claim:
     return Claim(
-        f"{setting}-{method.replace('_', '-')}-fid",
-        f"{NAMES[method]} has an FID of {value:.2f}",
-        "paper, one run",
-        setting,
-        f"FID (Inception), {NAMES[method]}",
-        lambda: repeated(trained(method, "fid", sweep, setting=setting)),
-        near(value, 0.5),
-        sweep,
+        id=dashed(setting, method, "fid"),
+        statement=f"{LABELS[method]} has an FID of {value:.2f}",
+        source="paper, one run",
+        setting=setting,
+        quantity=f"FID (Inception), {LABELS[method]}",
+        measure=lambda: repeated(trained(method, "fid", sweep, setting=setting)),
+        rule=near(value, 0.5),
+        sweep=sweep,
     )
 
 
 def fid_order(better: str, worse: str, sweep: str, setting: str) -> Claim:
     return Claim(
-        f"{setting}-{better.replace('_', '-')}-{worse.replace('_', '-')}",
-        f"{NAMES[better]} beats {NAMES[worse]} in FID",
-        "paper, one run",
-        setting,
-        f"FID (Inception), {NAMES[better]} minus {NAMES[worse]}",
-        lambda: difference(*(trained(m, "fid", sweep, setting=setting) for m in (better, worse))),
-        below(0),
-        sweep,
+        id=dashed(setting, better, worse),
+        statement=f"{LABELS[better]} beats {LABELS[worse]} in FID",
+        source="paper, one run",
+        setting=setting,
+        quantity=f"FID (Inception), {LABELS[better]} minus {LABELS[worse]}",
+        measure=lambda: difference(
+            trained(better, "fid", sweep, setting=setting), trained(worse, "fid", sweep, setting=setting)
+        ),
+        rule=below(0),
+        sweep=sweep,
     )
 
 
 def c_only_fid(percent: str, gap: float) -> Claim:
     setting = f"cifar10-lt-{percent}"
     return Claim(
-        f"{setting}-c-only",
-        f"The correction alone does as well as the full objective: C-only's FID is {gap:+.2f} from it",
-        "paper, one run",
-        setting,
-        "FID (Inception), C-only minus TIW-DSM",
-        lambda: difference(*(trained(m, "fid", "cifar10", setting=setting) for m in ("c_only", "tiw_dsm"))),
-        near(0, 0.25),
-        "cifar10",
+        id=f"{setting}-c-only",
+        statement=f"The correction alone does as well as the full objective: C-only's FID is {gap:+.2f} from it",
+        source="paper, one run",
+        setting=setting,
+        quantity="FID (Inception), C-only minus TIW-DSM",
+        measure=lambda: difference(
+            trained("c_only", "fid", "cifar10", setting=setting),
+            trained("tiw_dsm", "fid", "cifar10", setting=setting),
+        ),
+        rule=near(0, 0.25),
+        sweep="cifar10",
     )
 
 
 def celeba_share(group: str, share: float) -> Claim:
+    def of_group(metrics: dict) -> float:
+        return metrics["group_shares"][metrics["group_names"].index(group)]
+
+    where = {"setting": "celeba-5", "method": "tiw_dsm", "reference_fraction": None, "alpha": 1.0}
     return Claim(
-        f"celeba-5-share-{group.replace(', ', '-').replace(' ', '-')}",
-        f"Of TIW-DSM's faces {share:.1%} are {group}",
-        "paper, one run",
-        "celeba-5",
-        "share of the samples",
-        lambda: repeated(
-            trained(
-                "tiw_dsm",
-                lambda metrics: metrics["group_shares"][metrics["group_names"].index(group)],
-                "celeba",
-                setting="celeba-5",
-            )
-        ),
-        near(share, 0.03),
-        "celeba",
+        id=f"celeba-5-share-{group.replace(', ', '-').replace(' ', '-')}",
+        statement=f"Of TIW-DSM's faces {share:.1%} are {group}",
+        source="paper, one run",
+        setting="celeba-5",
+        quantity="share of the samples",
+        measure=lambda: repeated(of_runs(records("celeba", "04_train", **where), of_group, UNIT)),
+        rule=near(share, 0.03),
+        sweep="celeba",
     )
 
 

@@ -3,14 +3,19 @@
 `python -m ledger.report` rewrites them; a test compares.
 """
 
+import html
 import json
 import re
+from collections import Counter
 from pathlib import Path
 
+from ledger import counted_once, measured
+from ledger.rules import FAILS, HOLDS, OPEN, UNTESTED
 from tiwlib.baselines import METHODS
-from tiwlib.measures.intervals import as_text
-from tiwlib.plots import in_order
+from tiwlib.measures.floor import fair_floor
+from tiwlib.measures.intervals import as_text, mean_interval
 from tiwlib.runs import PROJECT, results_root
+from tiwlib.runs.tables import in_order, run_key, run_label
 
 
 def record(part: str, notebook: str, run: str = "default") -> dict:
@@ -18,23 +23,47 @@ def record(part: str, notebook: str, run: str = "default") -> dict:
     return json.loads((results_root() / notebook / run / f"{part}.json").read_text())
 
 
+def plain(value) -> str:
+    """A value of a record as text that no page can take for HTML, for a link or for the end of a cell."""
+    text = html.escape(" ".join(str(value).split()), quote=False)
+    return re.sub(r"([\\`*\[\]|])", r"\\\1", text)
+
+
+def line(*cells: str) -> str:
+    """A row of a table, its cells as they are."""
+    return "| " + " | ".join(cells) + " |"
+
+
 def row(*cells) -> str:
-    return "| " + " | ".join(str(cell) for cell in cells) + " |"
+    """A row of a table whose cells come from records."""
+    return line(*map(plain, cells))
 
 
-def plane() -> str:
-    """Minority shares in the plane: closed form, and trained with an interval over seeds."""
-    found = record("metrics", "01_density_ratio_2d", "seeds8")
-    n = found["closed_form_samples"]
+def header(*names: str) -> list[str]:
+    return [line(*names), line(*["---"] * len(names))]
+
+
+def cell_of(values: list[float]) -> dict:
+    """Mean, interval and single values, as records keep them."""
+    low = high = None
+    if len(values) > 1:
+        _, low, high = mean_interval(values)
+    return {"mean": sum(values) / len(values), "low": low, "high": high, "seeds": values}
+
+
+def two_d() -> str:
+    """Minority shares in the 2-D example: closed form, and trained with an interval over seeds."""
+    metrics = record("metrics", "01_density_ratio_2d", "seeds8")
+    n = metrics["closed_form_samples"]
     closed = f"closed form, {n:,} samples of it, ± {1.96 * (0.25 / n) ** 0.5:.3f}"
-    lines = [row("objective", closed, "trained, mean and 95 % interval"), row("---", "---", "---")]
-    for label in in_order(found["closed_form"]):
-        share = found["closed_form"][label]
-        t = found["trained"].get(label)
+    lines = header("objective", closed, "trained, mean and 95 % interval")
+    for key in in_order(metrics["closed_form"]):
+        share = metrics["closed_form"][key]
+        t = metrics["trained"].get(key)
         trained = (
             f"{t['mean']:.3f} ({t['low']:.3f} to {t['high']:.3f}, {t['seeds']} seeds)" if t else "not trained"
         )
-        lines.append(row(label, f"{share:.3f}", trained))
+        lines.append(row(run_label(key), f"{share:.3f}", trained))
     return "\n".join(lines)
 
 
@@ -44,23 +73,36 @@ def ratio() -> str:
     return (
         f"Integrated over diffusion time, the squared error of the time-dependent ratio is **{share['mean']:.2f}** "
         f"of the time-independent one's (mean of {len(share['seeds'])} seeds, 95 % interval {share['low']:.2f} to "
-        f"{share['high']:.2f}; single seeds {min(share['seeds']):.2f} to {max(share['seeds']):.2f}; "
-        f"the paper: 0.391, one run)."
+        f"{share['high']:.2f}; single seeds {min(share['seeds']):.2f} to {max(share['seeds']):.2f}; the ratio of the "
+        f"two mean errors is {share['share_of_means']:.2f}; the paper: 0.391, one run)."
     )
 
 
+COMPARED = {
+    "total_variation": "total variation of shares ↓",
+    "frechet": "Frechet distance ↓ (our classifier)",
+    "precision": "precision ↑",
+    "recall": "recall ↑",
+    "nearest": "distance to nearest training image",
+}
+
+
 def compared(run: str) -> str:
-    """All methods on one setting, as a run of notebook 05 has put them side by side."""
-    table = record("metrics", "05_figures", run)["table"]
-    names = {
-        "total_variation": "total variation of shares ↓",
-        "classifier_frechet": "Frechet distance ↓ (our classifier)",
-        "recall": "recall ↑",
-        "nearest_training_image": "distance to nearest training image",
-    }
-    lines = [row("method", "seeds", *names.values()), row(*["---"] * (len(names) + 2))]
-    for label in in_order(table):
-        lines.append(row(label, table[label]["seeds"], *(as_text(table[label][name]) for name in names)))
+    """All methods on one setting: the runs of notebook 04 that a run of notebook 05 has put side by side."""
+    by_method, trained = {}, {}
+    for name in record("metrics", "05_figures", run)["runs"]:
+        params, metrics = record("params", "04_train", name), record("metrics", "04_train", name)
+        by_method.setdefault(run_key(params["method"], params["reference_fraction"]), []).append(metrics)
+        trained[metrics["n_samples"], len(metrics["group_names"])] = name
+    ((n, groups),) = trained  # as many samples of as many groups in each run
+    lines = header("method", "seeds", *COMPARED.values())
+    for key in in_order(by_method):
+        cells = (cell_of([m[name] for m in by_method[key]]) for name in COMPARED)
+        texts = (as_text(cell, name) for cell, name in zip(cells, COMPARED, strict=True))
+        lines.append(row(run_label(key), len(by_method[key]), *texts))
+    mean, most = fair_floor((1 / groups,) * groups, n)
+    floor = f"{mean:.3f}, 95 % below {most:.3f}"
+    lines.append(row(f"a fair sampler, {n:,} images", "", floor, *[""] * (len(COMPARED) - 1)))
     return "\n".join(lines)
 
 
@@ -75,7 +117,7 @@ def mnist() -> str:
     params = [record("params", "04_train", name) for name in names]
     (seen,) = {p["steps"] * p["batch_size"] for p in params}  # equal budgets
     made = [record("provenance", "04_train", name) for name in names]
-    machines = " and ".join(sorted({f"{p['device']} of {p['machine']}" for p in made}))
+    machines = " and ".join(sorted({plain(f"{p['device']} of {p['machine']}") for p in made}))
     minutes = sorted(p["wall_seconds"] / 60 for p in made)
     return (
         f"{compared('mnist-lt-5')}\n\nEach run has seen {seen:,} images, on {machines}; it took {minutes[0]:.0f} to "
@@ -83,41 +125,94 @@ def mnist() -> str:
     )
 
 
+def ledger() -> list[dict]:
+    """The entries of results/claims.json."""
+    return json.loads((results_root() / "claims.json").read_text())
+
+
+def verdict() -> str:
+    """How many claims hold: each number once, alone and judged among all."""
+    entries = ledger()
+    tests = counted_once(entries)
+    alone, together = (Counter(entry[name] for entry in tests) for name in ("verdict", "verdict_among_all"))
+    repeats = len(measured(entries)) - len(tests)
+    few = sum(len(entry["seeds"]) < entry["asks"] for entry in tests)
+    weak = sum(entry["underpowered"] for entry in tests)
+    return (
+        f"Of {len(tests)} claims that were measured ({repeats} more rest on a number that another one has), "
+        f"{alone[HOLDS]} hold, {alone[FAILS]} do not hold here and {alone[OPEN]} are not decided; judged together "
+        f"(Benjamini and Hochberg, 5 %) {together[HOLDS]}, {together[FAILS]} and {together[OPEN]}. "
+        f"{few} rest on fewer seeds than the ledger asks, {weak} could not have held, for their interval is wider than "
+        f"the limit. {len(entries) - len(measured(entries))} were not tested."
+    )
+
+
+def measured_text(claim: dict) -> str:
+    """The number of a claim with its interval, or with its single values where there are few."""
+    cell = {"mean": claim["value"], "low": claim["low"], "high": claim["high"]}
+    timings = len(claim["values"]) > len(claim["seeds"])
+    return f"{claim['quantity']}: {as_text(cell if timings or claim['samples'] else cell | {'seeds': claim['values']})}"
+
+
+def needs(claim: dict) -> str:
+    """What a claim that is not decided, or could not have held, would have needed."""
+    texts = ["interval wider than the limit"] if claim["underpowered"] else []
+    if "seeds_to_decide" in claim:
+        texts.append(f"decided by {claim['seeds_to_decide']} seeds at this mean and spread")
+    if "same_number_as" in claim:
+        texts.append(f"the same number as {claim['same_number_as']}")
+    return "; ".join(texts)
+
+
 def claims() -> str:
-    """The ledger: every claim with its verdict, from results/claims.json; those without a run yet are folded away."""
-    ledger = json.loads((results_root() / "claims.json").read_text())
-    names = ("claim", "whose", "setting, notebook", "measured", "holds if", "verdict")
-    lines = [row(*names), row(*["---"] * len(names))]
-    for claim in (c for c in ledger if "value" in c):
-        interval = as_text({"mean": claim["value"], "low": claim["low"], "high": claim["high"]})
-        seeds = f", {len(claim['seeds'])} {claim['repeats']}" if len(claim["seeds"]) > 1 else ""
+    """The ledger: every claim with its verdict; those without a run yet are folded away."""
+    entries = ledger()
+    lines = header(
+        "claim",
+        "whose",
+        "setting, notebook",
+        "measured",
+        "holds if",
+        "verdict",
+        "among all",
+        "seeds",
+        "needs",
+    )
+    for claim in measured(entries):
         where = f"{claim['setting']}, {', '.join(name[:2] for name in claim['notebooks'])}"
-        measured = f"{claim['quantity']}: {interval}{seeds}"
-        verdict = f"**{claim['verdict']}**"
-        lines.append(row(claim["statement"], claim["source"], where, measured, claim["rule"], verdict))
-    untested = [c for c in ledger if "value" not in c]
+        seeds = (
+            f"{len(claim['seeds'])} of {claim['asks']}" if claim["asks"] else f"{claim['samples']:,} samples"
+        )
+        texts = (claim["statement"], claim["source"], where, measured_text(claim), claim["rule"])
+        ends = (claim["verdict_among_all"], seeds, needs(claim))
+        lines.append(line(*map(plain, texts), f"**{plain(claim['verdict'])}**", *map(plain, ends)))
+    untested = [claim for claim in entries if claim["verdict"] == UNTESTED]
     if untested:
-        names = ("claim", "whose", "setting", "why not", "holds if")
-        lines += ["", f"<details><summary>{untested[0]['verdict']}: {len(untested)} claims</summary>", ""]
-        lines += [row(*names), row(*["---"] * len(names))]
+        lines += ["", f"<details><summary>{UNTESTED}: {len(untested)} claims</summary>", ""]
+        lines += header("claim", "whose", "setting", "why not", "holds if")
         for claim in untested:
-            why = claim["why"].split(": ")[-1]  # the command that makes it
-            why = f"`{why}`" if why.startswith("make ") else why
-            lines.append(row(claim["statement"], claim["source"], claim["setting"], why, claim["rule"]))
+            texts = (claim["statement"], claim["source"], claim["setting"], claim["why"], claim["rule"])
+            lines.append(row(*texts))
         lines += ["", "</details>"]
     return "\n".join(lines)
 
 
-def siblings() -> str:
+def baselines() -> str:
     """All methods of notebook 08 on all problems: what they require, and the fairness discrepancy."""
     problems = ("gmm", "0v1", "low-high", "long-tail")
     found = {problem: record("metrics", "08_baselines", problem)["methods"] for problem in problems}
-    lines = [row("method", "requires", *problems), row(*["---"] * (len(problems) + 2))]
+    lines = header("method", "requires", *problems)
     for name in METHODS:
         measures = found["gmm"][name]
         cells = (found[problem].get(name) for problem in problems)
-        texts = (as_text(cell["discrepancy"]) if cell else "" for cell in cells)
-        lines.append(row(measures["label"], measures["requires"], *texts))
+        key = "fairness_discrepancy"
+        lines.append(
+            row(
+                measures["label"],
+                measures["requires"],
+                *(as_text(cell[key], key) if cell else "" for cell in cells),
+            )
+        )
     return "\n".join(lines)
 
 
@@ -135,11 +230,11 @@ SHOWS = {
 
 def notebooks() -> str:
     """What each notebook shows, and how long its recorded default run took."""
-    lines = [row("notebook", "shows", "took, one thread of a busy machine"), row("---", "---", "---")]
+    lines = header("notebook", "shows", "took, one thread of a busy machine")
     for name, shows in SHOWS.items():
         run = {"04_train": "digits-lt-tiw_dsm-seed0", "08_baselines": "gmm"}.get(name, "default")
         seconds = record("provenance", name, run)["wall_seconds"]
-        lines.append(row(f"[{name}](notebooks/{name}.ipynb)", shows, f"{seconds:.0f} s"))
+        lines.append(line(f"[{name}](notebooks/{name}.ipynb)", shows, f"{seconds:.0f} s"))
     return "\n".join(lines)
 
 
@@ -152,12 +247,12 @@ def speed() -> str:
         rates = found["matrix_tflops"].items()
         rates = ", ".join(f"{name}{short if name == 'fp32' else ''} {rate:.3g}" for name, rate in rates)
         lines += [
-            f"**{found['chip']}**, {found['threads']} threads, torch {found['torch']}; large matrix product, "
+            f"**{plain(found['chip'])}**, {found['threads']} threads, torch {plain(found['torch'])}; large matrix product, "
             f"TFLOP/s: {rates}; medians of {found['repetitions']} interleaved repetitions",
             "",
         ]
         names = ("network", "batch", "precision", "method", "images_per_s", "over_dsm", "matmul_share")
-        lines += [row(*names, "peak memory, MB"), row(*["---"] * (len(names) + 1))]
+        lines += header(*names, "peak memory, MB")
         for r in found["rows"]:
             cells = [r[name] for name in (*names, "peak_memory_mb")]
             lines.append(row(*("" if cell is None else cell for cell in cells)))
@@ -175,7 +270,7 @@ def ratio_size() -> str:
             by_size.setdefault(r["parameters"], []).append(r["heldout_loss"])
         losses = ", ".join(f"{n:,} parameters {sum(v) / len(v):.4f}" for n, v in sorted(by_size.items()))
         lines.append(
-            f"- {found['setting']}, {found['seeds']} splits, up to {found['steps']} steps of {found['batch']}: mean "
+            f"- {plain(found['setting'])}, {found['seeds']} splits, up to {found['steps']} steps of {found['batch']}: mean "
             f"held-out loss in nats {losses}; small minus large {as_text(found['difference'])} "
             f"(t interval over the splits)."
         )
@@ -183,13 +278,14 @@ def ratio_size() -> str:
 
 
 PAGES = {
-    PROJECT / "README.md": (plane, ratio, digits, mnist, siblings, claims, notebooks),
+    PROJECT / "README.md": (two_d, ratio, digits, mnist, baselines, verdict, notebooks),
+    PROJECT / "docs" / "ledger.md": (verdict, claims),
     PROJECT / "docs" / "performance.md": (speed, ratio_size),
 }
 
 
 def filled(page: Path) -> str:
-    """A page with each of its marked parts made anew: <!-- plane --> ... <!-- end -->."""
+    """A page with each of its marked parts made anew: <!-- two_d --> ... <!-- end -->."""
     text = page.read_text()
     for part in PAGES[page]:
         pattern = rf"(<!-- {part.__name__} -->\n).*?(<!-- end -->)"

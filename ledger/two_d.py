@@ -1,118 +1,115 @@
 """Claims that the two-dimensional example decides: notebooks 01 and 03, where the truth is known."""
 
 from ledger.claim import Claim
-from ledger.evidence import (
-    Values,
-    below,
-    counted,
-    difference,
-    near,
-    records,
-    repeated,
-    within_run,
-)
+from ledger.evidence import UNIT, Measured, Values, counted, difference, records, repeated, within_run
+from ledger.rules import below, near
 
 MONTE_CARLO = 0.015  # four standard errors of a share of notebook 01's 20,000 samples
+HALF, RATIO_ERROR = "minority share, 0.5 unbiased", "integrated squared error, as a share of the other's"
 
 
-def plane(label: str):
+def minority_share(method: str) -> Values:
     """Minority share of each repetition of a trained method, notebook 01."""
-    found = records("ledger", "01_density_ratio_2d")
-    return within_run(
-        found, lambda metrics: {r["seed"]: r["share"] for r in metrics["shares"] if r["method"] == label}
-    )
+
+    def extract(metrics: dict) -> dict[int, float]:
+        if method not in metrics["trained"]:
+            raise KeyError(f"trained.{method}")
+        return {row["seed"]: row["share"] for row in metrics["shares"] if row["method"] == method}
+
+    return within_run(records("ledger", "01_density_ratio_2d"), extract, UNIT)
 
 
-def closed_form(label: str):
+def share_error(method: str) -> Values:
+    """|minority share - 0.5| of each repetition."""
+    values = minority_share(method)
+    errors = {pair: abs(value - 0.5) for pair, value in values.by_pair.items()}
+    return Values(by_pair=errors, runs=values.runs, bounds=(0.0, 0.5))
+
+
+def closed_form(method: str) -> Measured:
     """Minority share of an objective's minimiser with the exact ratio, notebook 01."""
-    (found,) = records("ledger", "01_density_ratio_2d")
-    metrics = found["metrics"]
-    return counted(metrics["closed_form"][label], metrics["closed_form_samples"], [found["run"]])
+    (record,) = records("ledger", "01_density_ratio_2d")
+    metrics = record["metrics"]
+    return counted(metrics["closed_form"][method], metrics["closed_form_samples"], record["run"])
 
 
-def ratio_error_share():
+def ratio_error_share() -> Values:
     """Integrated squared error of the time-dependent ratio over that of the time-independent one, notebook 03."""
     found = records("ledger", "03_ratio_accuracy", setting="gaussians")
-    return within_run(found, lambda metrics: dict(enumerate(metrics["error_share"]["seeds"])))
-
-
-def share_error(label: str):
-    """|minority share - 0.5| of each repetition."""
-    values = plane(label)
-    return Values({pair: abs(v - 0.5) for pair, v in values.by_pair.items()}, values.runs)
+    return within_run(found, lambda m: dict(enumerate(m["error_share"]["seeds"])), (0.0, float("inf")))
 
 
 CLAIMS = [
     Claim(
-        "theorem-1",
-        "The minimiser of TIW-DSM is the score of the unbiased density",
-        "paper, theorem 1",
-        "2-D, exact ratio",
-        "minority share, 0.5 unbiased",
-        lambda: closed_form("TIW-DSM"),
-        near(0.5, MONTE_CARLO),
+        id="theorem-1",
+        statement="The minimiser of TIW-DSM is the score of the unbiased density",
+        source="paper, theorem 1",
+        setting="2-D, exact ratio",
+        quantity=HALF,
+        measure=lambda: closed_form("tiw_dsm"),
+        rule=near(0.5, MONTE_CARLO),
     ),
     Claim(
-        "theorem-1-trained",
-        "Trained, with a learned ratio, TIW-DSM draws from the unbiased density",
-        "paper, theorem 1",
-        "2-D, 500 reference points",
-        "minority share, 0.5 unbiased",
-        lambda: repeated(plane("TIW-DSM")),
-        near(0.5, 0.05),
+        id="theorem-1-trained",
+        statement="Trained, with a learned ratio, TIW-DSM draws from the unbiased density",
+        source="paper, theorem 1",
+        setting="2-D, 500 reference points",
+        quantity=HALF,
+        measure=lambda: repeated(minority_share("tiw_dsm")),
+        rule=near(0.5, 0.05),
     ),
     Claim(
-        "obs-biased",
-        "Plain training on half-and-half batches keeps their bias",
-        "paper",
-        "2-D",
-        "minority share, DSM(obs)",
-        lambda: repeated(plane("DSM(obs)")),
-        below(0.45),
+        id="obs-biased",
+        statement="Plain training on half-and-half batches keeps their bias",
+        source="paper",
+        setting="2-D",
+        quantity="minority share, DSM(obs)",
+        measure=lambda: repeated(minority_share("dsm_obs")),
+        rule=below(0.45),
     ),
     Claim(
-        "w-only-minimiser",
-        "The weight alone does not debias: W-only has the minimiser of plain training",
-        "ours, from theorem 1",
-        "2-D, exact ratio",
-        "minority share, 0.35 observed",
-        lambda: closed_form("W-only"),
-        near(0.35, MONTE_CARLO),
+        id="w-only-minimiser",
+        statement="The weight alone does not debias: W-only has the minimiser of plain training",
+        source="ours, from theorem 1",
+        setting="2-D, exact ratio",
+        quantity="minority share, 0.35 observed",
+        measure=lambda: closed_form("w_only"),
+        rule=near(0.35, MONTE_CARLO),
     ),
     Claim(
-        "c-only-minimiser",
-        "The correction alone has the minimiser of the full objective",
-        "ours, from theorem 1",
-        "2-D, exact ratio",
-        "minority share, 0.5 unbiased",
-        lambda: closed_form("C-only"),
-        near(0.5, MONTE_CARLO),
+        id="c-only-minimiser",
+        statement="The correction alone has the minimiser of the full objective",
+        source="ours, from theorem 1",
+        setting="2-D, exact ratio",
+        quantity=HALF,
+        measure=lambda: closed_form("c_only"),
+        rule=near(0.5, MONTE_CARLO),
     ),
     Claim(
-        "ratio-error-smaller",
-        "A time-dependent ratio errs less than a time-independent one",
-        "paper",
-        "2-D",
-        "integrated squared error, as a share of the other's",
-        lambda: repeated(ratio_error_share()),
-        below(1),
+        id="ratio-error-smaller",
+        statement="A time-dependent ratio errs less than a time-independent one",
+        source="paper",
+        setting="2-D",
+        quantity=RATIO_ERROR,
+        measure=lambda: repeated(ratio_error_share()),
+        rule=below(1),
     ),
     Claim(
-        "ratio-error-39",
-        "Its integrated squared error is 39.1 % of the time-independent one's",
-        "paper, one run",
-        "2-D",
-        "integrated squared error, as a share of the other's",
-        lambda: repeated(ratio_error_share()),
-        near(0.391, 0.1),
+        id="ratio-error-39",
+        statement="A time-dependent ratio has 39.1 % of the integrated squared error of a time-independent one",
+        source="paper, one run",
+        setting="2-D",
+        quantity=RATIO_ERROR,
+        measure=lambda: repeated(ratio_error_share()),
+        rule=near(0.391, 0.1),
     ),
     Claim(
-        "tiw-iw-plane",
-        "TIW-DSM comes closer to the unbiased share than IW-DSM",
-        "paper, on images",
-        "2-D, 500 reference points",
-        "error of the minority share, TIW-DSM minus IW-DSM",
-        lambda: difference(share_error("TIW-DSM"), share_error("IW-DSM")),
-        below(0),
+        id="tiw-iw-plane",
+        statement="TIW-DSM comes closer to the unbiased share than IW-DSM",
+        source="paper, on images",
+        setting="2-D, 500 reference points",
+        quantity="error of the minority share, TIW-DSM minus IW-DSM",
+        measure=lambda: difference(share_error("tiw_dsm"), share_error("iw_dsm")),
+        rule=below(0),
     ),
 ]

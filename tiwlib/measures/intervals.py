@@ -46,7 +46,33 @@ def share_intervals(groups: np.ndarray, n_groups: int, confidence: float = 0.95)
     return np.asarray([share_interval(count, len(groups), confidence)[1:] for count in counts])
 
 
-def as_text(cell: dict[str, float | None]) -> str:
-    """A mean with its interval: "0.52 (0.48 to 0.56)", without brackets where there was one run."""
-    interval = "" if cell["low"] is None else f" ({cell['low']:.3g} to {cell['high']:.3g})"
-    return f"{cell['mean']:.3g}{interval}"
+# The range of each bounded measure; the unbiased kernel distance may be negative and has none.
+UNIT, DISTANCE = (0.0, 1.0), (0.0, np.inf)
+BOUNDS = {
+    **dict.fromkeys(("minority_share", "total_variation", "pairwise_bias", "precision", "recall", "unsure"), UNIT),
+    **dict.fromkeys(("frechet", "fid", "nearest"), DISTANCE),
+    "fairness_discrepancy": (0.0, 2**0.5),
+}
+FEW = 4  # runs below which the single values say more than an interval
+
+
+def clipped(interval: tuple[float, float], bounds: tuple[float, float]) -> tuple[float, float]:
+    """An interval without what lies outside the range of its quantity."""
+    low, high = (min(max(end, bounds[0]), bounds[1]) for end in interval)
+    return low, high
+
+
+def as_text(cell: dict, measure: str = "") -> str:
+    """A mean with its interval, "0.52 (0.48 to 0.56)"; of fewer than four runs the single values, "0.52 (0.5, 0.54)".
+
+    cell: mean, low, high (None where there was one run), and seeds, the single values, where they are known. measure:
+    the name in BOUNDS of what it is a mean of; the interval is cut to that range.
+    """
+    values = cell.get("seeds")
+    if isinstance(values, list) and len(values) < FEW:
+        singles = ", ".join(f"{value:.3g}" for value in values)
+        return f"{cell['mean']:.3g} ({singles})" if len(values) > 1 else f"{cell['mean']:.3g}"
+    if cell["low"] is None:
+        return f"{cell['mean']:.3g}"
+    low, high = clipped((cell["low"], cell["high"]), BOUNDS.get(measure, (-np.inf, np.inf)))
+    return f"{cell['mean']:.3g} ({low:.3g} to {high:.3g})"
