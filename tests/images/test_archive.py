@@ -1,8 +1,12 @@
 """Folders and zips of images: what is read, and what is refused."""
 
 import io
+import os
 import stat
+import struct
+import warnings
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
@@ -28,7 +32,28 @@ def test_other_files_are_passed_over(tmp_path):
     image = encoded(0)
     others = {"notes.txt": b"", "__MACOSX/a.png": b"", "a/.hidden.png": b"", ".cache/a.png": b"", "a/": b""}
     packed = fill_zip(tmp_path / "x.zip", {"a/1.PNG": image, **others})
-    assert open_images(packed).names == ["a/1.PNG"]
+    with pytest.warns(UserWarning, match=r"source: 1 files left out of .*x.zip: 1 .txt$"):
+        assert open_images(packed).names == ["a/1.PNG"]
+
+
+def test_files_and_links_that_are_left_out_are_counted(tmp_path):
+    folder = fill_folder(tmp_path / "faces", ["1.png", "sub/2.png"])
+    for name in ("a.gif", "sub/b.TIF", "c.tif", "d.heic", "notes", ".hidden.gif"):
+        (folder / name).write_bytes(b"x")
+    other = fill_folder(tmp_path / "other", ["3.png"])
+    (folder / "more").symlink_to(other)
+    with pytest.warns(UserWarning) as warned:
+        assert open_images(folder, "biased").names == ["1.png", "sub/2.png"]
+    text = str(warned[0].message)
+    assert text.startswith("biased: 6 files left out of") and "faces: 2 .tif" in text
+    assert all(part in text for part in ("1 .gif", "1 .heic", "1 without a suffix", "1 links to folders"))
+
+
+def test_nothing_is_said_where_nothing_is_left_out(tmp_path):
+    folder = fill_folder(tmp_path / "faces", ["1.png", "sub/2.JPG"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(open_images(folder).names) == 2
 
 
 def test_a_folder_inside_a_zip(tmp_path):
@@ -120,13 +145,49 @@ def test_bomb_in_a_zip_with_a_small_declared_size(tmp_path):
 def test_a_file_larger_than_an_image_is(tmp_path, monkeypatch):
     monkeypatch.setattr(archive, "MAX_FILE_BYTES", 1000)
     fill_zip(tmp_path / "x.zip", {"a.bmp": bytes(1001)})
-    with pytest.raises(ValueError, match="a.bmp .* has 1001 bytes; allowed are 1000"):
+    with pytest.raises(ValueError, match="a.bmp .* has 1001 bytes; allowed are 1 to 1000"):
         open_images(tmp_path / "x.zip")
+    (fill_folder(tmp_path / "faces", ["a.png"]) / "b.png").touch()
+    with pytest.raises(ValueError, match="reference: b.png in .*faces has 0 bytes; allowed are 1 to"):
+        open_images(tmp_path / "faces", "reference")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes on this system")
+def test_pipes_and_devices_are_refused_and_never_read(tmp_path):
+    folder = fill_folder(tmp_path / "faces", ["a.png"])
+    os.mkfifo(folder / "p.png")
+    with pytest.raises(ValueError, match="p.png is no regular file"):
+        open_images(folder)
+    (folder / "p.png").unlink()
+    (folder / "z.png").symlink_to("/dev/zero")
+    with pytest.raises(ValueError, match="z.png is no regular file"):
+        open_images(folder)
+
+
+def test_a_file_that_grows_after_it_was_looked_at_is_not_read_to_its_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(archive, "MAX_FILE_BYTES", 1000)
+    folder = tmp_path / "faces"
+    folder.mkdir()
+    (folder / "a.bmp").write_bytes(bytes(10))
+    files = open_images(folder)
+    (folder / "a.bmp").write_bytes(bytes(1001))
+    with pytest.raises(ValueError, match="a.bmp is larger than it was; allowed are 1000 bytes"):
+        files.read("a.bmp")
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2, zipfile.ZIP_DEFLATED])
+def test_a_corrupt_compressed_member_is_named(compression, tmp_path):
+    packed = fill_zip(tmp_path / "x.zip", {"a.bmp": bytes(range(256)) * 40}, compression)
+    content = bytearray(packed.read_bytes())
+    content[40:60] = b"\xff" * 20  # inside the compressed image
+    packed.write_bytes(content)
+    with pytest.raises(ValueError, match=r"x.zip: a.bmp is damaged"):
+        open_images(packed).read("a.bmp")
 
 
 def test_bomb_in_an_image(monkeypatch):
     monkeypatch.setattr(decode, "MAX_PIXELS", 63)
-    with pytest.raises(ValueError, match="x.png has 8 x 8 pixels; allowed are 63"):
+    with pytest.raises(ValueError, match=r"x.png cannot be read as an image \(8 x 8 pixels; allowed are 63"):
         decode.decode(encoded(0), "x.png", None, 3)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)  # PIL's own limit, which comes first
     with pytest.raises(ValueError, match="x.png cannot be read.*decompression bomb"):
@@ -135,14 +196,47 @@ def test_bomb_in_an_image(monkeypatch):
 
 @pytest.mark.parametrize("content", [b"", b"no image", encoded(0)[:100], encoded(0, kind="GIF", mode="L")])
 def test_files_that_are_no_image_or_half_of_one(content):
-    with pytest.raises(ValueError, match="x.png cannot be read as an image"):
+    with pytest.raises(ValueError, match="x.png cannot be read as an image") as error:
         decode.decode(content, "x.png", None, 3)
+    assert "BytesIO" not in str(error.value), "of no use to a reader"
 
 
-def test_sixteen_bits_a_channel_are_refused(tmp_path):
-    Image.fromarray(np.zeros((8, 8), np.uint16)).save(tmp_path / "x.png")
-    with pytest.raises(ValueError, match="x.png has mode I;16"):
-        decode.decode((tmp_path / "x.png").read_bytes(), "x.png", None, 1)
+def test_an_image_that_pillow_refuses_by_a_value_error_is_named():
+    content = bytearray(encoded(0))
+    content[8:12] = (5).to_bytes(4, "big")  # the header's own length
+    with pytest.raises(ValueError, match="x.png cannot be read as an image"):
+        decode.decode(bytes(content), "x.png", None, 3)
+
+
+@pytest.mark.parametrize("kind", [zipfile.ZIP_STORED, None])
+def test_an_unreadable_image_is_named_with_its_zip_or_folder(kind, tmp_path):
+    fill_folder(tmp_path / "faces", ["a.png"])
+    (tmp_path / "faces" / "b.png").write_bytes(b"no image")
+    packed = fill_zip(tmp_path / "faces.zip", {"a.png": encoded(0), "b.png": b"no image"})
+    files = open_images(tmp_path / "faces" if kind is None else packed)
+    with pytest.raises(
+        ValueError, match=rf"^{files.label}/b.png cannot be read as an image; allowed formats"
+    ):
+        list(decode.decode_all([(files, name) for name in files.names], None, 3))
+
+
+def png_of_16_bits(colour_type: int, channels: int) -> bytes:
+    """A PNG of 2 x 2 pixels with 16 bits a channel, which Pillow cannot write."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        whole = kind + content
+        return struct.pack(">I", len(content)) + whole + struct.pack(">I", zlib.crc32(whole))
+
+    header = struct.pack(">IIBBBBB", 2, 2, 16, colour_type, 0, 0, 0)
+    rows = 2 * (b"\0" + 2 * channels * b"\x80\xff")
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return decode.PNG + body
+
+
+@pytest.mark.parametrize(("colour_type", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
+def test_sixteen_bits_a_channel_are_refused(colour_type, channels):
+    with pytest.raises(ValueError, match="x.png cannot be read as an image .*16 bits; allowed are 8 bits in"):
+        decode.decode(png_of_16_bits(colour_type, channels), "x.png", None, 3)
 
 
 def test_decoding_keeps_pixels_and_crops_the_centre():

@@ -65,10 +65,10 @@ def test_unknown_bias_and_arguments_name_what_is_allowed():
 
 
 def test_apportion_gives_leftovers_to_the_largest_remainders():
-    assert bias.apportion(10, [1, 1, 1]).tolist() == [4, 3, 3]
-    assert bias.apportion(7, [0.5, 0.3, 0.2]).tolist() == [4, 2, 1]
+    assert bias.apportion(10, [1, 1, 1], 10).tolist() == [4, 3, 3]
+    assert bias.apportion(7, [0.5, 0.3, 0.2], 9).tolist() == [4, 2, 1]
     for total in range(1, 200):
-        assert bias.apportion(total, SIZES).sum() == total
+        assert bias.apportion(total, SIZES, 280).sum() == total
 
 
 def test_sets_are_disjoint_and_counted_right():
@@ -76,7 +76,7 @@ def test_sets_are_disjoint_and_counted_right():
     assert not set(split.biased) & set(split.reference)
     groups = np.repeat(np.arange(4), SIZES)
     counts = split.counts(groups, 4)
-    assert counts["biased"].tolist() == bias.apportion(100, 0.1 ** np.linspace(0, 1, 4)).tolist()
+    assert counts["biased"].tolist() == bias.apportion(100, 0.1 ** np.linspace(0, 1, 4), 280).tolist()
     assert counts["reference"].tolist() == [13, 13, 12, 12]
 
 
@@ -132,7 +132,7 @@ def test_reference_share_that_leaves_too_little(share):
         draw(share=share)
 
 
-@pytest.mark.parametrize("seed", [-1, 0.5, "0", True])
+@pytest.mark.parametrize("seed", [-1, 0.5, "0", True, 2**32])
 def test_wrong_seed(seed):
     with pytest.raises(ValueError, match="seed"):
         draw(seed=seed)
@@ -212,16 +212,72 @@ def test_notebook_parameters_choose_a_setting_or_the_readers_pair(tmp_path):
     assert (made.split.setting, made.split.seed, len(made.split.reference)) == ("digits-lt-5", 3, 25)
 
     fill_folder(tmp_path / "many", ["a/1.png", "b/2.png"])
-    fill_folder(tmp_path / "few", ["3.png"], first_seed=7)
-    (tmp_path / "few.csv").write_text("file,group\n3.png,b\n")
+    fill_folder(tmp_path / "few", ["3.png", "4.png", "5.png"], first_seed=7)
+    (tmp_path / "few.csv").write_text("file,group\n3.png,b\n4.png,a\n5.png,a\n")
     pair = {**empty, "biased": "many", "reference": "few", "root": "data", "size": 4}
     assert bias.from_parameters(pair, tmp_path).data.groups is None
     pair |= {"biased_groups": "folders", "reference_groups": "few.csv"}
     made = bias.from_parameters(pair, tmp_path)
-    assert made.data.groups.tolist() == [0, 1, 1] and made.data.images.shape[2:] == (4, 4)
+    assert made.data.groups.tolist() == [0, 1, 1, 0, 0] and made.data.images.shape[2:] == (4, 4)
     assert list((tmp_path / "data" / "arrays").glob("own-*/"))
     with pytest.raises(ValueError, match="biased, reference: only one is given"):
         bias.from_parameters({**pair, "reference": ""}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments"),
+    [
+        ("long_tail", {"imbalance": 0.1, "total": 10**30}),
+        ("group_share", {"group": "a", "share": 0.5, "total": 10**30}),
+        ("natural", {"total": 281}),
+        ("natural", {"total": True}),
+    ],
+)
+def test_a_total_beyond_the_images_that_there_are(kind, arguments):
+    with pytest.raises(ValueError, match=f"total: {arguments['total']}; allowed is an int from 1 to 280"):
+        bias.counts(kind, arguments, SIZES, NAMES)
+
+
+def test_counts_beyond_the_images_of_a_group():
+    with pytest.raises(
+        ValueError, match=r"counts: \{'a': 1000.*\}; allowed are ints from 0 to the group's images"
+    ):
+        bias.counts("custom", {"counts": {"a": 10**30, "b": 5}}, SIZES, NAMES)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"source": "digits", "bias": "natural", "bias": "custom"}', "'bias' is named twice"),
+        (
+            '{"source": "digits", "bias": "custom", "arguments": {"counts": {"0": 1, "0": 2}}}',
+            "'0' is named twice",
+        ),
+        ("[" * 200_000, "cannot be read"),
+        ("[1, 2]", "cannot be read"),
+    ],
+)
+def test_setting_files_that_say_too_much_or_nothing(text, message, tmp_path):
+    path = tmp_path / "mine.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message) as error:
+        bias.load(str(path))
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize("ignored", [{"size": 16}, {"groups": "mine.csv"}])
+def test_a_named_source_takes_neither_size_nor_groups(ignored, tmp_path):
+    content = {"source": "digits", "bias": "natural", "arguments": {"total": 500}} | ignored
+    (tmp_path / "mine.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="groups, size: .*; digits has its own, allowed is neither"):
+        bias.load(str(tmp_path / "mine.json"))
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_one_or_two_reference_images_are_too_few(number):
+    split = Split("x", 0, {}, np.arange(10), np.arange(10, 10 + number))
+    with pytest.raises(ValueError, match=f"reference: {number} images; allowed are 3 or more"):
+        bias.Biased(bias.load().data, split)
 
 
 def test_own_setting_from_a_file(tmp_path):

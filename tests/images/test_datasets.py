@@ -8,6 +8,7 @@ import pytest
 import torch
 from sample_images import SHARED, encoded, fill_folder
 
+import tiwlib.torchvision_cpu  # noqa: F401  before torchvision
 from tiwlib import data as datasets
 from tiwlib.data import Subset, batch, bias, manifest, sources, store
 from tiwlib.data.images import OnDevice
@@ -189,6 +190,52 @@ def test_ffhq_from_the_readers_images_and_table(tmp_path):
     assert datasets.load("ffhq", tmp_path).groups.tolist() == [0, 0, 1], "a changed table is not overlooked"
 
 
+def files_of_ffhq(root, first_seed):
+    fill_folder(root / "ffhq" / "images", ["0.png", "1.png"], first_seed)
+    (root / "ffhq" / "groups.csv").write_text("file,group\n0.png,male\n1.png,female\n")
+    return root
+
+
+def test_another_source_of_ffhq_is_another_array(tmp_path):
+    one, two = (files_of_ffhq(tmp_path / name, seed) for seed, name in ((0, "a"), (50, "b")))
+    first, second = (datasets.load("ffhq", tmp_path, source=place) for place in (one, two))
+    assert first.sha256 != second.sha256 and first.natural
+    expected = datasets.decode.decode(encoded(51), "", 64, 3)  # the female is the second file
+    np.testing.assert_array_equal(second.images[0], expected)
+    assert datasets.load("ffhq", tmp_path, source=one).sha256 == first.sha256
+    (one / "ffhq" / "images" / "0.png").write_bytes(encoded(99))
+    assert datasets.load("ffhq", tmp_path, source=one).sha256 != first.sha256, "changed in place"
+
+
+def test_another_source_of_celeba_is_another_array(tmp_path, monkeypatch):
+    import torchvision
+
+    monkeypatch.setattr(torchvision.datasets, "CelebA", OfficialCelebA)
+    for name, first in (("a", 0), ("b", 50)):
+        folder = tmp_path / name / "celeba" / "img_align_celeba"
+        folder.mkdir(parents=True)
+        for i in range(4):
+            (folder / f"{i:06d}.jpg").write_bytes(encoded(first + i, (178, 218), kind="JPEG"))
+    one, two = (datasets.load("celeba", tmp_path, source=tmp_path / name) for name in "ab")
+    assert one.sha256 != two.sha256
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+def test_the_empty_folder_of_a_download_that_failed_is_no_download(name, tmp_path, monkeypatch):
+    import torchvision
+
+    def fails(root, download):
+        raise RuntimeError("Name or service not known")
+
+    kind = {"mnist": "MNIST", "cifar10": "CIFAR10"}[name]
+    monkeypatch.setattr(torchvision.datasets, kind, fails)
+    (tmp_path / sources.SOURCES[name].marker).mkdir(parents=True)
+    with pytest.raises(FileNotFoundError, match="could not be fetched .Name or service not known"):
+        datasets.load(name, tmp_path, download=True)
+    with pytest.raises(FileNotFoundError, match="is not there; `python -m .* prepare"):
+        datasets.load(name, tmp_path)
+
+
 def test_unknown_name_lists_what_is_allowed():
     with pytest.raises(
         ValueError, match="'stl10'; allowed are digits, mnist, cifar10, cifar100, celeba, ffhq"
@@ -208,7 +255,15 @@ def test_batch_is_scaled_and_checks_its_indices():
             datasets.batch(images, np.array(wrong))
 
 
-@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs Linux's table of mapped pages")
+@pytest.mark.parametrize("number", [1, 31, 32, 33, 64, 65])
+def test_a_batch_of_any_size_is_read_to_its_end(number):
+    """CHUNK images are turned into floats at once: whole chunks, and what is left over."""
+    assert datasets.images.CHUNK == 32
+    images = np.random.default_rng(0).integers(0, 256, (70, 1, 2, 2), np.uint8)
+    indices = np.random.default_rng(1).permutation(70)[:number]
+    np.testing.assert_allclose(batch(images, indices).numpy(), images[indices] / 127.5 - 1, atol=1e-6)
+
+
 def test_images_held_on_a_device_give_the_same_batches():
     images = np.random.default_rng(0).integers(0, 256, (9, 3, 4, 4), np.uint8)
     subset, i = Subset(images, np.array([8, 1, 3, 5])), torch.tensor([3, 0, 0])
@@ -221,6 +276,7 @@ def test_images_held_on_a_device_give_the_same_batches():
     )
 
 
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs Linux's table of mapped pages")
 def test_batches_leave_no_pages_of_the_array_in_memory(tmp_path):
     images = np.zeros((200, 3, 64, 64), np.uint8)  # 2.4 MB
     data = store.stored(tmp_path / "zeros", lambda: store.Recipe("zeros", 200, iter([images]), None, ()))

@@ -73,6 +73,9 @@ def test_folders_without_classes(tmp_path):
         ("file,group\n1.png,\n2.png,\n", "gives no file a group"),
         ("name,group\n1.png,a\n2.png,b\n", "has columns name, group; it needs file and group"),
         ("", "is no CSV"),
+        ("file,group\n1.png,a,b\n2.png,b\n", "has 3 cells in row 2; its header 2"),
+        ("file,group\n1.png\n2.png,b\n", "has 1 cells in row 2; its header 2"),
+        ("file,group\n1.png,cat\n2.png,Cat\n", "'Cat' and 'cat' are spelt alike"),
         ('file,group\n1.png,a,b,c\n2.png\n"', "is no CSV"),
     ],
 )
@@ -95,11 +98,11 @@ def test_wrong_shapes(tmp_path, wrong):
 
 def test_own_pair_needs_no_groups(tmp_path):
     biased = fill_folder(tmp_path / "many", [f"{i}.png" for i in range(6)])
-    reference = fill_folder(tmp_path / "few", ["x/0.png", "y/1.png"], first_seed=10)
+    reference = fill_folder(tmp_path / "few", ["x/0.png", "y/1.png", "y/2.png"], first_seed=10)
     made = bias.own_pair(biased, reference, tmp_path, size=4)
-    assert made.data.images.shape == (8, 3, 4, 4) and made.data.groups is None
+    assert made.data.images.shape == (9, 3, 4, 4) and made.data.groups is None
     assert made.data.name == "many + few" and made.data.group_names == ()
-    assert made.split.biased.tolist() == list(range(6)) and made.split.reference.tolist() == [6, 7]
+    assert made.split.biased.tolist() == list(range(6)) and made.split.reference.tolist() == [6, 7, 8]
     np.testing.assert_array_equal(made.data.images[6], datasets.decode.decode(encoded(10), "", 4, 3))
 
     (reference / "x" / "0.png").write_bytes(encoded(20))
@@ -108,14 +111,51 @@ def test_own_pair_needs_no_groups(tmp_path):
 
 def test_own_pair_with_groups(tmp_path):
     biased = fill_folder(tmp_path / "many", ["a/1.png", "a/2.png", "a/3.png"])
-    reference = fill_folder(tmp_path / "few", ["1.png", "2.png"], first_seed=10)
+    reference = fill_folder(tmp_path / "few", ["1.png", "2.png", "3.png"], first_seed=10)
     table = tmp_path / "few.csv"
-    table.write_text("file,group\n1.png,b\n2.png,a\n")
+    table.write_text("file,group\n1.png,b\n2.png,a\n3.png,a\n")
     groups = {"biased_groups": "folders", "reference_groups": str(table)}
     made = bias.own_pair(biased, reference, tmp_path, **groups)
-    assert made.data.group_names == ("a", "b") and made.data.groups.tolist() == [0, 0, 0, 1, 0]
+    assert made.data.group_names == ("a", "b") and made.data.groups.tolist() == [0, 0, 0, 1, 0, 0]
     with pytest.raises(ValueError, match="only one is given"):
         bias.own_pair(biased, reference, tmp_path, biased_groups="folders")
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "file,group\n1.png,a\n2.png,b\n",
+        "file,group\n1.png,a,\n2.png,b,\n",
+        "file,group,\n1.png,a,\n2.png,b,\n",
+        " file , group \n1.png, a\n 2.png,b \n\n",
+        "\ufefffile,group\r\n1.png,a\r\n2.png,b\r\n",
+        'note,group,file\n"x, y",a,1.png\n,b,2.png\n',
+    ],
+)
+def test_tables_that_are_read(tmp_path, table):
+    folder = fill_folder(tmp_path / "pets", ["1.png", "2.png"])
+    path = tmp_path / "groups.csv"
+    path.write_text(table, encoding="utf-8", newline="")
+    data = datasets.folder(folder, tmp_path, str(path))
+    assert data.group_names == ("a", "b") and data.groups.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("Female", "female"), ("old man", "old  man"), ("a ", "a"), ("\ufb01n", "fin"), ("STRASSE", "straße")],
+)
+def test_own_pair_refuses_groups_that_are_spelt_in_two_ways(names, tmp_path):
+    biased = fill_folder(tmp_path / "many", [f"{names[0]}/{i}.png" for i in range(3)] + ["other/1.png"])
+    reference = fill_folder(tmp_path / "few", [f"{names[1]}/{i}.png" for i in range(3)], first_seed=10)
+    with pytest.raises(ValueError, match="groups: .* are spelt alike but for case or spaces"):
+        bias.own_pair(biased, reference, tmp_path, biased_groups="folders", reference_groups="folders")
+
+
+def test_own_pair_says_which_group_has_no_reference_image(tmp_path):
+    biased = fill_folder(tmp_path / "many", ["a/1.png", "b/2.png"])
+    reference = fill_folder(tmp_path / "few", [f"a/{i}.png" for i in range(3)], first_seed=10)
+    with pytest.warns(UserWarning, match="reference: few has no image of group 'b'"):
+        bias.own_pair(biased, reference, tmp_path, biased_groups="folders", reference_groups="folders")
 
 
 def test_own_pair_refuses_overlap_and_empty_sets(tmp_path):
@@ -136,7 +176,9 @@ def test_own_pair_refuses_overlap_and_empty_sets(tmp_path):
 
 def test_own_pair_of_mixed_sizes(tmp_path):
     biased = fill_folder(tmp_path / "many", ["1.png", "2.png"])
-    reference = fill_zip(tmp_path / "few.zip", {"a.png": encoded(9, (16, 16))})
+    reference = fill_zip(
+        tmp_path / "few.zip", {f"{name}.png": encoded(i, (16, 16)) for i, name in enumerate("abc")}
+    )
     with pytest.raises(ValueError, match="size: a.png is 16 x 16 pixels, 1.png is 8 x 8"):
         bias.own_pair(biased, reference, tmp_path, size=None)
-    assert bias.own_pair(biased, reference, tmp_path, size=8).data.images.shape == (3, 3, 8, 8)
+    assert bias.own_pair(biased, reference, tmp_path, size=8).data.images.shape == (5, 3, 8, 8)

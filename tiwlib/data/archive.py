@@ -6,11 +6,14 @@ are refused all the same, for whoever made them meant no good.
 
 import hashlib
 import json
+import lzma
 import os
 import stat
+import warnings
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -45,67 +48,88 @@ class ImageFiles:
 def open_images(path: str | Path, parameter: str = "source") -> ImageFiles:
     """The images of a folder, a zip, or a folder inside a zip (`images.zip/train`).
 
-    Files without an image's suffix and hidden ones are passed over. Raises FileNotFoundError where nothing is
-    there, ValueError where there is no image, or where a zip is damaged or dangerous.
+    Hidden files are passed over; files of another suffix and links to folders are left out, and a warning counts
+    them. Raises FileNotFoundError where nothing is there, ValueError where there is no image, or a file that is none,
+    or where a zip is damaged or dangerous.
     """
     path = Path(path)
     if path.is_dir():
-        files = _folder(path)
+        files, left_out = _folder(path)
     else:
         archive = next((above for above in (path, *path.parents) if above.is_file()), None)
         if archive is None:
             raise FileNotFoundError(f"{parameter}: {path} is not there; allowed is a folder or zip of images")
-        files = _zip(archive, path.relative_to(archive).as_posix())
+        files, left_out = _zip(archive, path.relative_to(archive).as_posix())
+    if left_out:
+        kinds = ", ".join(f"{number} {kind}" for kind, number in left_out.most_common())
+        warnings.warn(f"{parameter}: {left_out.total()} files left out of {path}: {kinds}", stacklevel=2)
     if not files.stamps:
         raise ValueError(f"{parameter}: {path} has no images; allowed are files of {', '.join(SUFFIXES)}")
     for name, (size, _) in files.stamps.items():
-        if size > MAX_FILE_BYTES:
+        if not 0 < size <= MAX_FILE_BYTES:
             raise ValueError(
-                f"{parameter}: {name} in {path} has {size} bytes; allowed are {MAX_FILE_BYTES} an image"
+                f"{parameter}: {name} in {path} has {size} bytes; allowed are 1 to {MAX_FILE_BYTES} an image"
             )
     return files
 
 
-def _is_image(name: str) -> bool:
-    parts = PurePosixPath(name).parts
-    return name.lower().endswith(SUFFIXES) and not any(part.startswith((".", "__MACOSX")) for part in parts)
+def _images(names: Iterable[str]) -> tuple[list[str], Counter]:
+    """Names of images, and how many others of each suffix there are. Hidden ones are neither."""
+    images, left_out = [], Counter()
+    for name in names:
+        path = PurePosixPath(name)
+        if any(part.startswith((".", "__MACOSX")) for part in path.parts):
+            continue
+        if (suffix := path.suffix.lower()) in SUFFIXES:
+            images.append(name)
+        else:
+            left_out[suffix or "without a suffix"] += 1
+    return images, left_out
 
 
-def _folder(path: Path) -> ImageFiles:
+def _folder(path: Path) -> tuple[ImageFiles, Counter]:
+    inside, links = [], 0
+    for folder, folders, names in os.walk(path):
+        inside += [Path(folder, name).relative_to(path).as_posix() for name in names]
+        links += sum(Path(folder, name).is_symlink() for name in folders)
+    images, left_out = _images(inside)
     stamps = {}
-    for folder, _, names in os.walk(path):
-        for file in (Path(folder, name) for name in names):
-            name = file.relative_to(path).as_posix()
-            if _is_image(name):
-                state = file.stat()
-                stamps[name] = (state.st_size, state.st_mtime_ns)
-    return ImageFiles(
-        path.resolve().name, dict(sorted(stamps.items())), lambda name: (path / name).read_bytes()
-    )
+    for name in sorted(images):
+        state = (path / name).stat()
+        if not stat.S_ISREG(state.st_mode):  # a pipe would never end, a device might not
+            raise ValueError(f"{path / name} is no regular file; allowed are files of {', '.join(SUFFIXES)}")
+        stamps[name] = (state.st_size, state.st_mtime_ns)
+
+    def read(name: str) -> bytes:
+        with (path / name).open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+        if len(content) > MAX_FILE_BYTES:
+            raise ValueError(f"{path / name} is larger than it was; allowed are {MAX_FILE_BYTES} bytes")
+        return content
+
+    return ImageFiles(path.resolve().name, stamps, read), left_out + Counter({"links to folders": links})
 
 
-def _zip(path: Path, inside: str) -> ImageFiles:
+def _zip(path: Path, inside: str) -> tuple[ImageFiles, Counter]:
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, EOFError) as error:
         raise ValueError(f"{path} is no whole zip ({error}); fetch or pack it again") from None
     _refuse_dangerous(path, archive.infolist())
     prefix = "" if inside == "." else inside.rstrip("/") + "/"
-    stamps = {
-        entry.filename[len(prefix) :]: (entry.file_size, entry.CRC)
-        for entry in archive.infolist()
-        if entry.filename.startswith(prefix) and _is_image(entry.filename)
-    }
+    entries = {entry.filename: entry for entry in archive.infolist() if not entry.is_dir()}
+    images, left_out = _images(name for name in entries if name.startswith(prefix))
+    stamps = {name[len(prefix) :]: (entries[name].file_size, entries[name].CRC) for name in sorted(images)}
 
     def read(name: str) -> bytes:
         try:
             return archive.read(prefix + name)  # checks the CRC; threads may share the archive
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, RuntimeError) as error:
             raise ValueError(
                 f"{path}: {prefix + name} is damaged ({error}); fetch or pack it again"
             ) from None
 
-    return ImageFiles(path.name, dict(sorted(stamps.items())), read)
+    return ImageFiles(path.name, stamps, read), left_out
 
 
 def _refuse_dangerous(path: Path, entries: list[zipfile.ZipInfo]) -> None:

@@ -16,13 +16,22 @@ from tiwlib.data import ImageData, settings
 from tiwlib.data.settings import Setting
 from tiwlib.data.splits import Split
 
+FEWEST = 3  # reference images, of which a fit can hold one out
+
 
 @dataclass(frozen=True)
 class Biased:
-    """What every notebook takes: images, groups, and who is in which set."""
+    """What every notebook takes: images, groups, and who is in which set. Few reference images are a ValueError."""
 
     data: ImageData
     split: Split
+
+    def __post_init__(self):
+        if len(self.split.reference) < FEWEST:
+            raise ValueError(
+                f"reference: {len(self.split.reference)} images; allowed are {FEWEST} or more, "
+                f"for the ratio's fit holds some out"
+            )
 
     def shares(self) -> dict[str, np.ndarray]:
         """Group shares of both sets: {"biased": (G,), "reference": (G,)}."""
@@ -45,6 +54,10 @@ def load(
     """
     chosen = settings.find(setting)
     if chosen.source in datasets.SOURCES:
+        if (chosen.groups, chosen.size) != (Setting.groups, Setting.size):
+            raise ValueError(
+                f"groups, size: {chosen.groups!r}, {chosen.size}; {chosen.source} has its own, allowed is neither"
+            )
         data = datasets.load(chosen.source, root, source, download)
     else:
         data = datasets.folder(source or chosen.source, root, chosen.groups, chosen.size)
@@ -99,8 +112,8 @@ def draw(setting: str, chosen: Setting, sizes: np.ndarray, names: tuple[str, ...
     sizes: int64 (G,), images in each group; names: their G names; seed: 0, 1, 2, ...
     Raises ValueError where a group has fewer images than both sets ask of it.
     """
-    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-        raise ValueError(f"seed: {seed!r}; allowed is an int from 0")
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
+        raise ValueError(f"seed: {seed!r}; allowed is an int from 0 to 2^32 - 1")
     biased = counts(chosen.bias, chosen.arguments, sizes, names)
     reference = reference_counts(chosen.reference_share, int(biased.sum()), len(sizes))
     for name, size, b, r in zip(names, sizes, biased, reference, strict=True):
@@ -160,7 +173,7 @@ def long_tail(sizes: np.ndarray, names: tuple[str, ...], imbalance: float, total
     """
     if not 0 < imbalance <= 1:
         raise ValueError(f"imbalance: {imbalance}; allowed is a number in (0, 1]")
-    return apportion(total, imbalance ** np.linspace(0, 1, len(sizes)))
+    return apportion(total, imbalance ** np.linspace(0, 1, len(sizes)), sizes.sum())
 
 
 def group_share(
@@ -172,12 +185,13 @@ def group_share(
     if not 0 < share < 1:
         raise ValueError(f"share: {share}; allowed is a number in (0, 1)")
     others = (1 - share) / (len(names) - 1)
-    return apportion(total, np.array([share if name == group else others for name in names]))
+    shares = np.array([share if name == group else others for name in names])
+    return apportion(total, shares, sizes.sum())
 
 
 def natural(sizes: np.ndarray, names: tuple[str, ...], total: int) -> np.ndarray:
     """The shares that the data have: biased as they stand."""
-    return apportion(total, sizes)
+    return apportion(total, sizes, sizes.sum())
 
 
 def custom(sizes: np.ndarray, names: tuple[str, ...], counts: Mapping[str, int]) -> np.ndarray:
@@ -185,9 +199,12 @@ def custom(sizes: np.ndarray, names: tuple[str, ...], counts: Mapping[str, int])
     unknown = [name for name in counts if name not in names]
     if unknown:
         raise ValueError(f"counts: unknown group {unknown[0]!r}; allowed are {', '.join(names)}")
-    wrong = {name: n for name, n in counts.items() if not isinstance(n, int) or n < 0}
+    there = dict(zip(names, sizes.tolist(), strict=True))
+    wrong = {name: n for name, n in counts.items() if not isinstance(n, int) or not 0 <= n <= there[name]}
     if wrong or sum(counts.values()) == 0:
-        raise ValueError(f"counts: {wrong or dict(counts)}; allowed are ints from 0 with a sum above 0")
+        raise ValueError(
+            f"counts: {wrong or dict(counts)}; allowed are ints from 0 to the group's images, with a sum above 0"
+        )
     return np.array([counts.get(name, 0) for name in names], np.int64)
 
 
@@ -204,13 +221,16 @@ def reference_counts(share: float, biased: int, groups: int) -> np.ndarray:
             f"reference_share: {share} of {biased} images leaves {total}; "
             f"allowed is at least {groups / biased:.3g}, one image for each of the {groups} groups"
         )
-    return apportion(total, np.ones(groups))
+    return apportion(total, np.ones(groups), biased)
 
 
-def apportion(total: int, weights: np.ndarray) -> np.ndarray:
-    """Whole numbers in proportion to `weights` that sum to `total`, by largest remainder: int64 (G,)."""
-    if not isinstance(total, int) or total < 1:
-        raise ValueError(f"total: {total!r}; allowed is an int from 1")
+def apportion(total: int, weights: np.ndarray, most: int) -> np.ndarray:
+    """Whole numbers in proportion to `weights` that sum to `total`, by largest remainder: int64 (G,).
+
+    total: an int from 1 to `most`, the images that there are.
+    """
+    if not isinstance(total, int) or isinstance(total, bool) or not 1 <= total <= most:
+        raise ValueError(f"total: {total!r}; allowed is an int from 1 to {most}")
     # Rounding hides the last bits, in which platforms differ; a stable sort then favours the first group.
     exact = np.round(total * np.asarray(weights, np.float64) / np.sum(weights), 6)
     whole = np.floor(exact).astype(np.int64)

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from tiwlib.data.archive import ImageFiles
 
 FORMATS = ("BMP", "JPEG", "PNG", "WEBP")  # each decoder left out is one that a hostile file cannot reach
 MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK")  # 8 bits a channel: others would be cut off in silence
+PNG = b"\x89PNG\r\n\x1a\n"  # 16 bytes on, a PNG says how many bits a channel has; Pillow gives 8 in any case
 MAX_PIXELS = 2**26  # 8192 x 8192
 CHUNK = 512  # images decoded between two writes
 
@@ -26,13 +27,16 @@ def decode(content: bytes, name: str, size: int | None, channels: int, crop: int
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise ValueError(
-                    f"{name} has {image.width} x {image.height} pixels; allowed are {MAX_PIXELS}"
-                )
-            if image.mode not in MODES:
-                raise ValueError(f"{name} has mode {image.mode}; allowed are {', '.join(MODES)}")
+                raise ValueError(f"{image.width} x {image.height} pixels; allowed are {MAX_PIXELS}")
+            depth = content[24] if content.startswith(PNG) else 8
+            if image.mode not in MODES or depth > 8:
+                raise ValueError(f"mode {image.mode}, {depth} bits; allowed are 8 bits in {', '.join(MODES)}")
             upright = ImageOps.exif_transpose(image).convert("L" if channels == 1 else "RGB")
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except UnidentifiedImageError:
+        raise ValueError(
+            f"{name} cannot be read as an image; allowed formats are {', '.join(FORMATS)}"
+        ) from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"{name} cannot be read as an image ({error})") from None
     if crop is not None:
         left, top = (upright.width - crop) // 2, (upright.height - crop) // 2
@@ -50,19 +54,22 @@ def decode_all(
 
     Raises ValueError where, with no size given, two images differ in size.
     """
-    files, name = items[0]
-    shape = decode(files.read(name), name, size, channels, crop).shape
 
     def one(item: tuple[ImageFiles, str]) -> np.ndarray:
         files, name = item
-        array = decode(files.read(name), name, size, channels, crop)
+        return decode(files.read(name), f"{files.label}/{name}", size, channels, crop)
+
+    shape = one(items[0]).shape
+
+    def alike(item: tuple[ImageFiles, str]) -> np.ndarray:
+        array = one(item)
         if array.shape != shape:
             raise ValueError(
-                f"size: {name} is {array.shape[2]} x {array.shape[1]} pixels, {items[0][1]} is "
+                f"size: {item[1]} is {array.shape[2]} x {array.shape[1]} pixels, {items[0][1]} is "
                 f"{shape[2]} x {shape[1]}; name a size to which all are cropped and scaled"
             )
         return array
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # PIL decodes outside the interpreter's lock
         for start in range(0, len(items), CHUNK):
-            yield np.stack(list(pool.map(one, items[start : start + CHUNK])))
+            yield np.stack(list(pool.map(alike, items[start : start + CHUNK])))

@@ -2,13 +2,14 @@
 
 import hashlib
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
 
 from tiwlib.data.archive import ImageFiles, open_images
 from tiwlib.data.decode import decode_all
-from tiwlib.data.groups import label
+from tiwlib.data.groups import label, names_of
 from tiwlib.data.images import ImageData
 from tiwlib.data.store import Recipe, stored
 
@@ -69,6 +70,9 @@ def pair(
         tables = label(sets[0], biased_groups), label(sets[1], reference_groups)
         members = [(files, file) for files, table in zip(sets, tables, strict=True) for file in table]
         labels, number = [group for table in tables for group in table.values()], len(tables[0])
+        missing = sorted(set(tables[0].values()) - set(tables[1].values()))
+        if missing:
+            warnings.warn(f"reference: {sets[1].label} has no image of group {missing[0]!r}", stacklevel=2)
     return _stored(root, f"{sets[0].label} + {sets[1].label}", members, labels, size, channels), number
 
 
@@ -87,14 +91,11 @@ def _stored(
         raise ValueError(f"size: {size!r}; allowed is an int from 1 to 4096, or None")
     stamps = [(file, *files.stamps[file]) for files, file in members]
     key = hashlib.sha256(json.dumps([name, stamps, labels, size, channels]).encode()).hexdigest()
-    names, numbers = (), None
-    if labels is not None:
-        names, numbers = np.unique(labels, return_inverse=True)
+    names = [] if labels is None else names_of(labels)
+    numbers = None if labels is None else np.searchsorted(names, labels)
 
     def recipe() -> Recipe:
-        return Recipe(
-            name, len(members), decode_all(members, size, channels), numbers, tuple(map(str, names))
-        )
+        return Recipe(name, len(members), decode_all(members, size, channels), numbers, tuple(names))
 
     return stored(Path(root, "arrays", f"own-{key[:16]}"), recipe)
 

@@ -1,5 +1,9 @@
 """Which group each image file belongs to: from its folder, or from a table."""
 
+import csv
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tiwlib.data.archive import ImageFiles
@@ -8,7 +12,8 @@ from tiwlib.data.archive import ImageFiles
 def label(files: ImageFiles, groups: str) -> dict[str, str]:
     """Group of each file: "folders" takes the first folder of its path, else a CSV is read.
 
-    The CSV has columns file (path inside the folder or zip) and group; an empty group leaves a file out.
+    The CSV has columns file (path inside the folder or zip) and group; an empty group leaves a file out. Spaces
+    around a cell do not count.
     Raises ValueError for a file without a group, and for a table that names a file which is not there, or one
     twice, or no group at all; FileNotFoundError where there is no table.
     """
@@ -29,25 +34,49 @@ def _from_table(files: ImageFiles, path: Path) -> dict[str, str]:
         raise FileNotFoundError(
             f"groups: {path} is not there; allowed are 'folders' or a CSV of file and group"
         )
-    import pandas as pd  # 40 MB that only a table needs
-
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except ValueError as error:  # pandas' parser errors are ValueErrors
+        with path.open(newline="", encoding="utf-8-sig") as content:
+            header, *rows = csv.reader(content, strict=True)
+    except (ValueError, csv.Error) as error:
         raise ValueError(f"groups: {path} is no CSV ({error})") from None
-    if not {"file", "group"} <= set(table.columns):
-        raise ValueError(f"groups: {path} has columns {', '.join(table.columns)}; it needs file and group")
-    twice = table.file[table.file.duplicated()]
-    missing = table.file[~table.file.isin(files.names)]
-    unnamed = sorted(set(files.names) - set(table.file))
+    header = [cell.strip() for cell in header]
+    if not {"file", "group"} <= set(header):
+        raise ValueError(f"groups: {path} has columns {', '.join(header)}; it needs file and group")
+    table = [(file.strip(), group.strip()) for file, group in _columns(path, header, rows)]
+    listed = Counter(file for file, _ in table)
     for wrong, what in (
-        (twice, "named twice"),
-        (missing, f"not in {files.label}"),
-        (unnamed, "without a row (leave its group empty to leave it out)"),
+        ([file for file, number in listed.items() if number > 1], "named twice"),
+        (sorted(listed.keys() - set(files.names)), f"not in {files.label}"),
+        (sorted(set(files.names) - listed.keys()), "without a row (leave its group empty to leave it out)"),
     ):
-        if len(wrong):
-            raise ValueError(f"groups: {path}: {list(wrong)[0]} is {what}; {len(wrong)} such files")
-    labels = {file: group for file, group in zip(table.file, table.group, strict=True) if group}
+        if wrong:
+            raise ValueError(f"groups: {path}: {wrong[0]} is {what}; {len(wrong)} such files")
+    labels = {file: group for file, group in table if group}
     if not labels:
         raise ValueError(f"groups: {path} gives no file a group")
     return labels
+
+
+def _columns(path: Path, header: list[str], rows: list[list[str]]) -> Iterator[tuple[str, str]]:
+    """File and group of each row that is not empty. Cells beyond the header must be."""
+    at = [header.index(name) for name in ("file", "group")]
+    for line, row in enumerate(rows, start=2):
+        if not any(cell.strip() for cell in row):
+            continue
+        if len(row) <= max(at) or any(cell.strip() for cell in row[len(header) :]):
+            raise ValueError(f"groups: {path} has {len(row)} cells in row {line}; its header {len(header)}")
+        yield row[at[0]], row[at[1]]
+
+
+def names_of(labels: Iterable[str]) -> list[str]:
+    """The names of groups in ascending order. Names that differ in case or spaces alone are a ValueError."""
+    names = sorted(set(labels))
+    spelt = {}
+    for name in names:
+        other = spelt.setdefault(" ".join(unicodedata.normalize("NFKC", name).casefold().split()), name)
+        if other != name:
+            raise ValueError(
+                f"groups: {other!r} and {name!r} are spelt alike but for case or spaces; allowed is one "
+                f"spelling of a group in all sets"
+            )
+    return names

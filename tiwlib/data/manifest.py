@@ -12,7 +12,7 @@ import numpy as np
 from tiwlib.data import SOURCES, bias
 from tiwlib.data.settings import SETTINGS
 
-PATH = Path(__file__).resolve().parents[1] / "data" / "manifest.json"
+PATH = Path(__file__).resolve().parents[2] / "data" / "manifest.json"
 SEED = 0
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from tiwlib.data.archive import ImageFiles, open_images
 from tiwlib.data.decode import decode_all
 from tiwlib.data.folders import folder
-from tiwlib.data.groups import label
+from tiwlib.data.groups import label, names_of
 from tiwlib.data.images import ImageData
 from tiwlib.data.store import Recipe, in_memory, stored
 
@@ -35,6 +35,7 @@ class Source:
     shape               (C, H, W) of an image
     group_sizes         images of each group where they are known beforehand, else None
     marker              path below the root where its files are, "" where there are none
+    files               path below the marker where image files lie that nobody has a checksum of, "" where none do
     recipe              from (root, download) to a Recipe
     natural             whether the images are photographs, whose FID the field knows
     """
@@ -47,6 +48,7 @@ class Source:
     recipe: Callable[[Path, bool], Recipe]
     group_sizes: tuple[int, ...] | None = None
     marker: str = ""
+    files: str = ""
     natural: bool = False
 
 
@@ -68,12 +70,11 @@ def load(
             raise ValueError(f"source: {str(source)!r}; {name} come with a package, allowed is None")
         return in_memory(chosen.recipe(Path(root), download))
     if source is None or Path(source, chosen.marker).exists():
-        files = Path(source or root)
-        data = stored(
-            Path(root, "arrays", name + _table_mark(files / chosen.marker)),
-            lambda: chosen.recipe(files, download),
-        )
-        return replace(data, natural=chosen.natural)
+        place = Path(source or root)
+        if chosen.files and download and not _there(place / chosen.marker):
+            chosen.recipe(place, download)  # now the files are there, whose stamps name the array
+        array = Path(root, "arrays", name + _mark(place / chosen.marker, chosen.files))
+        return replace(stored(array, lambda: chosen.recipe(place, download)), natural=chosen.natural)
     channels, size, _ = chosen.shape
     label = f"{name} from {Path(source).resolve().name}"
     data = folder(source, root, "folders", size, channels, label)
@@ -84,10 +85,24 @@ def load(
     return replace(data, natural=chosen.natural)
 
 
-def _table_mark(place: Path) -> str:
-    """A mark of the reader's table of groups, if the files at `place` have one: another table, another array."""
-    table = place / "groups.csv"
-    return "-" + hashlib.sha256(table.read_bytes()).hexdigest()[:8] if table.is_file() else ""
+def _mark(place: Path, files: str) -> str:
+    """A mark of image files without a checksum and of the tables beside them: others are another array."""
+    if not files or not _there(place):
+        return ""
+    mark = hashlib.sha256(str(place.resolve()).encode() + _open(place, files).fingerprint().encode())
+    for table in sorted((*place.glob("*.csv"), *place.glob("*.txt"))):
+        mark.update(table.read_bytes())
+    return f"-{mark.hexdigest()[:16]}"
+
+
+def _there(place: Path) -> bool:
+    """Whether a download is there: a first one that failed leaves empty folders."""
+    return any(path.is_file() for path in place.rglob("*"))
+
+
+def _open(place: Path, files: str) -> ImageFiles:
+    """The images of a folder, or of the zip of that name beside where it would be."""
+    return open_images(place / files if (place / files).is_dir() else place / f"{files}.zip")
 
 
 def _digits(root: Path, download: bool) -> Recipe:
@@ -99,6 +114,7 @@ def _digits(root: Path, download: bool) -> Recipe:
 
 
 def _mnist(root: Path, download: bool) -> Recipe:
+    import tiwlib.torchvision_cpu  # noqa: F401, I001  before torchvision
     from torchvision.datasets.utils import check_integrity
 
     mnist = _torchvision("MNIST", root, SOURCES["mnist"].marker, download)
@@ -120,12 +136,12 @@ def _cifar100(root: Path, download: bool) -> Recipe:
 
 def _celeba(root: Path, download: bool) -> Recipe:
     """Train and validation images in official order; the test images stay out, for measuring."""
-    marker = SOURCES["celeba"].marker
+    marker, images = SOURCES["celeba"].marker, SOURCES["celeba"].files
     parts = [_torchvision("CelebA", root, marker, download, split=part) for part in ("train", "valid")]
     columns = [parts[0].attr_names.index(name) for name in ("Male", "Black_Hair")]
     attributes = np.concatenate([part.attr[:, columns].numpy() for part in parts])
     names = np.array([name for part in parts for name in part.filename])
-    files = open_images(root / marker / "img_align_celeba")
+    files = open_images(root / marker / images)
     return _from_files("celeba", files, names, attributes @ [1, 2], CELEBA_GROUPS, CELEBA_CROP)
 
 
@@ -134,18 +150,18 @@ def _ffhq(root: Path, download: bool) -> Recipe:
     place = root / SOURCES["ffhq"].marker
     if not place.is_dir():
         raise FileNotFoundError(f"{place} is not there; data/README.md says how to obtain and place FFHQ")
-    images = place / "images"
-    files = open_images(images if images.is_dir() else place / "images.zip")
+    files = _open(place, SOURCES["ffhq"].files)
     groups = label(files, str(place / "groups.csv"))
-    names = tuple(sorted(set(groups.values())))
+    names = names_of(groups.values())
     return _from_files("ffhq", files, list(groups), [names.index(group) for group in groups.values()], names)
 
 
 def _torchvision(kind: str, root: Path, marker: str, download: bool, **options):
     """One of torchvision's data sets, with errors that say what to do."""
+    import tiwlib.torchvision_cpu  # noqa: F401, I001  before torchvision
     import torchvision
 
-    there = (root / marker).exists()
+    there = _there(root / marker)
     if not there and not download:
         raise FileNotFoundError(
             f"{root / marker} is not there; `python -m tiwlib.data prepare SETTING --root {root}` fetches it"
@@ -232,6 +248,7 @@ SOURCES = {
         download_bytes=1_495_000_000,
         shape=(3, 64, 64),
         marker="celeba",
+        files="img_align_celeba",
         recipe=_celeba,
         natural=True,
     ),
@@ -242,6 +259,7 @@ SOURCES = {
         download_bytes=None,
         shape=(3, 64, 64),
         marker="ffhq",
+        files="images",
         recipe=_ffhq,
         natural=True,
     ),
