@@ -7,7 +7,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from tiwlib.measures.intervals import as_text
-from tiwlib.plots.style import close
+from tiwlib.plots.style import close, plain
 
 
 def needs_and_shares(
@@ -39,7 +39,7 @@ def needs_and_shares(
             axes.axvline(value, color="0.35", linewidth=1, linestyle=line, zorder=0)
             where = {"ha": "center", "va": "bottom", "fontsize": "small", "annotation_clip": False}
             axes.annotate(f"{text} {value:.2f}", (value, -0.6), **where)
-        axes.set(xlabel=f"share of {names[1]} among the samples", xlim=(0, 1))
+        axes.set(xlabel=f"share of {plain(names[1])} among the samples", xlim=(0, 1))
     else:
         table = np.array([biased, *(s["mean"] for s in shares)])
         labels = ["biased set", *labels]
@@ -49,7 +49,7 @@ def needs_and_shares(
             strong = abs(value - target[j]) > 0.85 * target.max()
             colour = "white" if strong else "black"
             axes.text(j, i, f"{100 * value:.0f}", ha="center", va="center", fontsize="small", color=colour)
-        axes.set_xticks(range(len(names)), names)
+        axes.set_xticks(range(len(names)), [plain(name) for name in names])
         axes.set(xlabel=f"group; numbers are shares in per cent, {100 * target[0]:.0f} is wanted")
         figure.colorbar(image, ax=axes, label="share", shrink=0.7)
     axes.set_yticks(rows, labels, fontsize="small")

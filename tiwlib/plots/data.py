@@ -8,7 +8,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from PIL import Image
 
-from tiwlib.plots.style import close
+from tiwlib.plots.style import close, plain
 
 FEW = 20  # groups that can still be told apart by name
 
@@ -26,7 +26,7 @@ def image_grid(images: np.ndarray, columns: int = 10, titles: list[str] | None =
             image[0] if grey else image.transpose(1, 2, 0), cmap="gray" if grey else None, vmin=0, vmax=255
         )
     for panel, title in zip(axes[:, 0], titles or (), strict=False):
-        panel.set_ylabel(title, rotation=0, ha="right", va="center")
+        panel.set_ylabel(plain(title), rotation=0, ha="right", va="center")
     return close(figure)
 
 
@@ -39,11 +39,13 @@ def group_shares(
     hatches = ("", "///", "...", "xxx")
     for i, (label, values) in enumerate(shares.items()):
         at = np.arange(len(names)) + (i - (len(shares) - 1) / 2) * width
-        style = {"color": f"C{i}", "hatch": hatches[i % 4], "edgecolor": "white", "label": label}
+        style = {"color": f"C{i}", "hatch": hatches[i % 4], "edgecolor": "white", "label": plain(label)}
         bounds = (intervals or {}).get(label)
         bars = None if bounds is None else np.abs(np.asarray(bounds).T - values)
         axes.bar(at, values, width, yerr=bars, error_kw={"linewidth": 1}, **style)
-    axes.set_xticks(range(len(names)), names, rotation=0 if max(map(len, names)) < 4 else 30)
+    axes.set_xticks(
+        range(len(names)), [plain(name) for name in names], rotation=0 if max(map(len, names)) < 4 else 30
+    )
     axes.set(ylabel="share of images")
     axes.legend(frameon=False)
     sns.despine(figure)
@@ -57,8 +59,10 @@ def shares_of_sets(shares: dict[str, np.ndarray], names: tuple[str, ...]) -> Fig
     figure, axes = plt.subplots(figsize=(6.4, 3.0))
     styles = (("0.8", "-", 5), ("C1", "-", 1.5), ("C2", "--", 1.5))  # where two are equal, both can be seen
     for (colour, line, width), (label, values) in zip(styles, shares.items(), strict=True):
-        axes.plot(values, drawstyle="steps-mid", color=colour, linestyle=line, linewidth=width, label=label)
-    axes.set(xlabel=f"group, from {names[0]} to {names[-1]}", ylabel="share of images", ylim=(0, None))
+        axes.plot(
+            values, drawstyle="steps-mid", color=colour, linestyle=line, linewidth=width, label=plain(label)
+        )
+    axes.set(xlabel=plain(f"group, from {names[0]} to {names[-1]}"), ylabel="share of images", ylim=(0, None))
     axes.legend(frameon=False)
     sns.despine(figure)
     return close(figure)
@@ -77,12 +81,14 @@ def use_of_groups(
     for shade, (label, counts) in zip(
         sns.color_palette("Oranges_r", len(references)), references.items(), strict=True
     ):
-        axes.barh(rows, counts - before, left=before, color=shade, label=f"reference {label}", **style)
+        axes.barh(rows, counts - before, left=before, color=shade, label=plain(f"reference {label}"), **style)
         before = counts
     axes.barh(rows, sizes - before - biased, left=before, color="0.9", label="unused", **style)
     axes.barh(rows, biased, left=sizes - biased, color="C0", label="biased", **style)
     axes.set(xlabel="images, in the order of the draw", ylim=(len(names) - 0.5, -0.5), xlim=(0, sizes.max()))
-    axes.set_yticks(rows, names) if len(names) <= FEW else axes.set(ylabel="group", yticks=[])
+    axes.set_yticks(rows, [plain(name) for name in names]) if len(names) <= FEW else axes.set(
+        ylabel="group", yticks=[]
+    )
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
     sns.despine(figure)
     return close(figure)
@@ -116,10 +122,12 @@ def samples_by_group(kept: dict[str, Path], names: tuple[str, ...]) -> Figure:
         with Image.open(path) as image:
             pixels = np.asarray(image)
         panel.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-        panel.set(title=label, xticks=[], yticks=[])
+        panel.set(title=plain(label), xticks=[], yticks=[])
         for row in range(1, len(names)):
             panel.axhline(row * len(pixels) / len(names) - 0.5, color="white", linewidth=1.5)
         sns.despine(ax=panel, left=True, bottom=True)
-    axes[0][0].set_yticks((np.arange(len(names)) + 0.5) * len(pixels) / len(names) - 0.5, names)
+    axes[0][0].set_yticks(
+        (np.arange(len(names)) + 0.5) * len(pixels) / len(names) - 0.5, [plain(name) for name in names]
+    )
     axes[0][0].tick_params(left=False)
     return close(figure)

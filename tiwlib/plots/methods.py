@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from tiwlib.measures.intervals import as_text
 from tiwlib.objectives import METHODS
-from tiwlib.plots.style import close
+from tiwlib.plots.style import close, plain
 
 LABELS = {name: method.label for name, method in METHODS.items()}
 
@@ -82,7 +82,7 @@ def share_lines(shares: dict[str, list[float]], names: tuple[str, ...]) -> Figur
         axes.plot(
             range(len(names)), shares[label], marker=markers[i % len(markers)], linewidth=1, label=label
         )
-    axes.set_xticks(range(len(names)), names)
+    axes.set_xticks(range(len(names)), [plain(name) for name in names])
     axes.set(xlabel="group", ylabel="share of samples", ylim=(0, None))
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     sns.despine(figure)

@@ -12,3 +12,8 @@ def close(figure: Figure) -> Figure:
     """Take the figure out of pyplot's hands, so that a notebook shows it once, where it is the cell's value."""
     plt.close(figure)
     return figure
+
+
+def plain(text: str) -> str:
+    """Text as it stands, for names that a reader has given: between two $ matplotlib would read mathematics."""
+    return text.replace("$", r"\$")
