@@ -1,7 +1,7 @@
 """Every figure's drawing. A function takes data and returns the figure; the notebook shows and records it."""
 
 from tiwlib.plots.ablations import costs, scatter, shares_of_minimisers, sweep, variants
-from tiwlib.plots.baselines import all_problems, needs_and_shares, sibling_table
+from tiwlib.plots.baselines import all_problems, baseline_table, needs_and_shares
 from tiwlib.plots.data import (
     group_shares,
     image_grid,
@@ -20,6 +20,7 @@ __all__ = [
     "against",
     "all_problems",
     "as_table",
+    "baseline_table",
     "calibration",
     "comparison",
     "cost",
@@ -41,7 +42,6 @@ __all__ = [
     "shares_by_objective",
     "shares_of_minimisers",
     "shares_of_sets",
-    "sibling_table",
     "stopping",
     "sweep",
     "trade_off",
