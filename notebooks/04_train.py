@@ -35,7 +35,10 @@ import pandas as pd
 from IPython.display import display
 
 from tiwlib import devices, plots, runs
-from tiwlib.measures import classifier, distances, intervals, metrics
+from tiwlib.measures import classifier, distances, inception, weights
+from tiwlib.measures.judges import ClassifierJudge, with_float64
+from tiwlib.measures.samples import balanced, of_samples, probabilities, see, set_hash
+from tiwlib.measures.shares import total_variation
 from tiwlib.networks import parameters_of
 from tiwlib.runs import cost, processes
 from tiwlib.runs.experiment import from_parameters
@@ -84,13 +87,16 @@ params = runs.parameters("04_train", globals())
 experiment = from_parameters(params)
 problem, chosen, on = experiment.problem, experiment.method, experiment.device
 data, split, pi = problem.images.data, problem.images.split, experiment.reference_fraction
+has_groups = data.groups is not None
+extractor = inception.choose(feature_extractor, data, n_samples)  # whose features; checked before training
+if inception_weights and extractor != "inception":
+    raise ValueError(
+        f"inception_weights={inception_weights!r}: the distances are not taken in Inception's features"
+    )
+if extractor == "inception":
+    inception_file = inception.weights(inception_weights and runs.PROJECT / inception_weights)
 run = experiment.name
 record = runs.start("04_train", run, params)
-has_groups = data.groups is not None
-extractor = distances.choose(feature_extractor, data, n_samples)  # whose features; checked before training
-inception = None
-if extractor == "inception":
-    inception = distances.inception_weights(inception_weights and runs.PROJECT / inception_weights)
 print(
     f"{split.setting}: {len(split.biased):,} biased and {len(split.reference):,} reference images, {chosen.label}"
 )
@@ -109,8 +115,8 @@ if fitted:
     figure = plots.fit_history({chosen.ratio: fitted.history}, {chosen.ratio: fitted.step})
     display(record.figure(figure, "ratio_fit"))
     levels = {"sigmas": (0.0,)} if chosen.ratio == "time_independent" else {}
-    weights = metrics.weights_of(fitted, problem.biased, pi, **levels, device=on)
-    weights.to_csv(record.folder / "weights.csv", index=False)
+    spread = weights.weights_of(fitted, problem.biased, pi, **levels, device=on)
+    spread.to_csv(record.folder / "weights.csv", index=False)
 
 # %% [markdown]
 # ## Training
@@ -140,8 +146,8 @@ assert (
     samples.shape == (n_samples, *data.images.shape[1:]) and len(np.unique(samples, axis=0)) > n_samples / 2
 )
 seen = experiment.training_images()
-nearest_distance, nearest = distances.nearest(samples, data.images[seen], device=on)
-rows = [samples[:12], data.images[seen[nearest[:12]]]]
+_, nearest = distances.nearest(samples[:12], data.images[seen], device=on)
+rows = [samples[:12], data.images[seen[nearest]]]
 figure = plots.image_grid(np.concatenate(rows), 12, ["sample", "nearest"])
 display(record.figure(figure, "nearest"))
 figure = plots.image_grid(samples[12 : 12 + 80], 16)
@@ -159,92 +165,77 @@ display(record.figure(figure, "samples"))
 # tell it apart.
 
 # %% tags=["nbval-ignore-output"]
-measured = {
-    "method": chosen.label,
-    "setting": split.setting,
-    "reference_fraction": pi,
-    "n_biased": len(problem.biased),
-    "n_reference": len(problem.reference),
-    "n_samples": n_samples,
-    "parameters": {"denoiser": parameters_of(denoiser)},
-    "heldout_ratio_loss": fitted.heldout_loss if fitted else None,
-    "final_loss": reports[-1].loss if reports else None,
-    "nearest": float(nearest_distance.mean()),
-}
+judge, target, measured = None, None, {}
 measured_with = {
     "seed": seed,
-    "training_images": {"count": len(seen), "sha256": distances.set_hash(data, seen)},
+    "training_images": {"count": len(seen), "sha256": set_hash(data, seen)},
 }
 if has_groups:
     with cost.stage(record.stages, "classifier", on):
-        path, group_of, accuracy = classifier.fit_once(data, runs.checkpoints(), device=on)
-    found = classifier.predict(group_of, samples)
-    sets = split.counts(data.groups, len(data.group_names))
-    target = sets["reference"] / sets["reference"].sum()
-    drawn = metrics.shares(found, len(target))
+        group_classifier = classifier.fit_once(data, device=on)
+    judge = ClassifierJudge(group_classifier.network, data.group_names, device=on)
+    shares = problem.images.shares()
+    target = shares["reference"]
     measured |= {
-        "classifier_accuracy": accuracy,
+        "classifier_accuracy": group_classifier.accuracy,
         "group_names": list(data.group_names),
-        "group_shares": drawn.tolist(),
-        "group_intervals": intervals.share_intervals(found, len(target)).tolist(),
-        "total_variation": metrics.total_variation(drawn, target),
-        "fairness_discrepancy": metrics.fairness_discrepancy(drawn, target),
-        "biased_total_variation": metrics.total_variation(sets["biased"] / sets["biased"].sum(), target),
+        "biased_total_variation": total_variation(shares["biased"], target),
     }
-    record.hashes["classifier"] = runs.sha256(path)
-    plots.save_examples(samples, found, len(target), record.folder / "samples_by_group.png")
-    print(f"classifier: accuracy {accuracy:.3f} on held-out images")
+    record.hashes["classifier"] = group_classifier.sha256
+    groups = probabilities(judge, samples).argmax(1)
+    plots.save_examples(samples, groups, len(target), record.folder / "samples_by_group.png")
+    print(f"classifier: accuracy {group_classifier.accuracy:.3f} on held-out images")
 
 # %% tags=["nbval-ignore-output"]
-if extractor != "none":
-    real = distances.balanced(data.groups, target) if has_groups else split.reference
-    compared = {
-        "samples": (samples, np.arange(n_samples)),
-        "reference set": (data.images, split.reference),
-        "biased set": (data.images, split.biased),
-        "real": (data.images, real),
-    }
-    exact = distances.with_float64(on)
-    network = (
-        distances.inception(inception, exact) if inception else distances.classifier_features(group_of, exact)
+exact, by_inception = with_float64(on), extractor == "inception"
+whose = {"judge": judge, "extractor": inception.Inception(inception_file, exact) if by_inception else None}
+real_rows = balanced(data.groups, target) if has_groups else split.reference
+with cost.stage(record.stages, "measures", exact):
+    real = see(data.images, real_rows, **whose) if extractor != "none" else None
+    measures = of_samples(
+        samples, **whose, real=real, training=data.images[seen], target=target, seed=seed, device=on
     )
-    with cost.stage(record.stages, "measures", exact):
-        features = {name: distances.features(network, *part, exact) for name, part in compared.items()}
-        truth = features.pop("real")
-        table = {name: distances.between(extractor, part, truth, seed) for name, part in features.items()}
-    display(pd.DataFrame(table).T.round(3))
-    measured |= {"n_real": len(real), **table.pop("samples"), "context": table}
-    weights_hash = runs.sha256(inception or path)
-    if inception and not weights_hash.startswith(distances.INCEPTION_HASH):
-        print(
-            f"{inception.name} is not the published Inception: these numbers are no FID to compare with others"
+if real:
+    sets = {"reference": split.reference, "biased": split.biased}
+    context = {
+        name: distances.between(
+            see(data.images, rows, **whose).features, real.features, inception=by_inception, seed=seed
         )
+        for name, rows in sets.items()
+    }
+    table = {"samples": {name: measures[name] for name in context["biased"]}, **context}
+    display(pd.DataFrame(table).T.round(3))
+    measured |= {"n_real": len(real_rows), "context": context}
     measured_with |= {
         "real": {
             "name": f"{data.name}, " + ("the reference set's shares" if has_groups else "reference set"),
-            "count": len(real),
-            "sha256": distances.set_hash(data, real),
+            "count": len(real_rows),
+            "sha256": set_hash(data, real_rows),
         },
-        "feature_extractor": {"name": extractor, "sha256": weights_hash, "dtype": "float64"},
+        "feature_extractor": {
+            "name": extractor,
+            "sha256": inception.SHA256 if by_inception else group_classifier.sha256,
+            "dtype": "float64",
+        },
     }
 else:
     towards = "" if has_groups else ", to the reference set"
     print(f"no distances between sets: -p feature_extractor inception takes them{towards}")
-measured["measured_with"] = measured_with
 for name in ("total_variation", "fairness_discrepancy", "nearest"):
-    if name in measured:
-        print(f"{name:24s} {measured[name]:.3f}")
+    if name in measures:
+        print(f"{name:24s} {measures[name]:.3f}")
 
 # %%
 if has_groups:
+    label = f"samples of {chosen.label}"
     figure = plots.group_shares(
         {
-            "biased set": sets["biased"] / sets["biased"].sum(),
+            "biased set": shares["biased"],
             "reference set": target,
-            f"samples of {chosen.label}": drawn,
+            label: np.array(measures["group_shares"]),
         },
         data.group_names,
-        {f"samples of {chosen.label}": measured["group_intervals"]},
+        {label: measures["group_intervals"]},
     )
     display(record.figure(figure, "group_shares"))
     variation = measured["biased_total_variation"]
@@ -260,6 +251,19 @@ record.hashes["denoiser"] = runs.sha256(folder / "diffusion_pytorch_model.safete
 np.save(record.folder / "samples.npy", samples)
 history = pd.DataFrame({"step": [r.step for r in reports], "loss": [r.loss for r in reports]})
 history.to_csv(record.folder / "training.csv", index=False)
+measured |= {
+    **measures,
+    "method": chosen.label,
+    "setting": split.setting,
+    "reference_fraction": pi,
+    "n_biased": len(problem.biased),
+    "n_reference": len(problem.reference),
+    "n_samples": n_samples,
+    "parameters": {"denoiser": parameters_of(denoiser)},
+    "heldout_ratio_loss": fitted.heldout_loss if fitted else None,
+    "final_loss": reports[-1].loss if reports else None,
+    "measured_with": measured_with,
+}
 record.finish(measured, device=devices.named(on))
 experiment.forget()  # a repetition trains again
 print(f"recorded: {run}")

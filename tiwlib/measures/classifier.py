@@ -191,7 +191,7 @@ def fit(
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted:
-    """A classifier from the cache. accuracy: on the held-out images. sha256: of its file."""
+    """A classifier from the cache. accuracy: on the held-out images. sha256: of its weights."""
 
     network: nn.Module
     accuracy: float
@@ -217,7 +217,7 @@ def fit_once(data: ImageData, *, seed: int = 0, device="cpu", folder: Path | Non
     return Fitted(
         network=network.to(device).requires_grad_(False).eval(),
         accuracy=cached.info["accuracy"],
-        sha256=cache.sha256(cached.path),
+        sha256=cached.sha256,
         new=cached.new,
     )
 

@@ -15,11 +15,11 @@ def needs_and_shares(
 ) -> Figure:
     """Group shares of each method, the mean and interval over seeds, with what it requires beside its name.
 
-    methods: label -> {"requires": text, "shares": {"mean", "low", "high", "seeds"}}; biased, target: (G,). Two
+    methods: label -> {"requires": text, "group_shares": {"mean", "low", "high", "seeds"}}; biased, target: (G,). Two
     groups: the second one's share as bars. More: a row of shares, darker is more, equal shares in the middle.
     """
     labels = [f"{label}\nneeds {found['requires']}" for label, found in methods.items()]
-    shares = [found["shares"] for found in methods.values()]
+    shares = [found["group_shares"] for found in methods.values()]
     figure, axes = plt.subplots(figsize=(7.2, 0.46 * len(labels) + 1.1))
     rows = np.arange(len(labels))
     if len(names) == 2:
@@ -58,14 +58,14 @@ def needs_and_shares(
     return close(figure)
 
 
-def sibling_table(methods: dict[str, dict]) -> pd.DataFrame:
+def baseline_table(methods: dict[str, dict]) -> pd.DataFrame:
     """The one table: a row for each method, means with intervals over seeds, and what it requires.
 
-    methods: label -> the measures of `siblings.comparison.summary` and "requires".
+    methods: label -> the measures of `baselines.summary` and "requires".
     """
     columns = {
-        "discrepancy": "fairness discrepancy",
-        "bias": "bias",
+        "fairness_discrepancy": "fairness discrepancy",
+        "pairwise_bias": "pairwise bias",
         "frechet": "Frechet",
         "precision": "precision",
         "recall": "recall",
@@ -79,7 +79,7 @@ def sibling_table(methods: dict[str, dict]) -> pd.DataFrame:
     whole = ("extra_parameters", "training_steps", "evaluations")
     rows = {}
     for label, found in methods.items():
-        rows[label] = {"requires": found["requires"], "shares": _by_group(found["shares"])}
+        rows[label] = {"requires": found["requires"], "shares": _by_group(found["group_shares"])}
         for name, title in columns.items():
             cell = found[name]
             rows[label][title] = f"{cell['mean']:.0f}" if name in whole else as_text(cell)
@@ -94,7 +94,7 @@ def _by_group(cell: dict) -> str:
 def all_problems(records: dict[str, dict[str, dict]]) -> Figure:
     """Fairness discrepancy by method, a panel for each problem: a dot for each seed, a bar for their mean.
 
-    records: problem -> label -> {"requires", "discrepancy"}.
+    records: problem -> label -> {"requires", "fairness_discrepancy"}.
     """
     labels = list(dict.fromkeys(label for methods in records.values() for label in methods))
     needs = {label: found["requires"] for methods in records.values() for label, found in methods.items()}
@@ -104,7 +104,7 @@ def all_problems(records: dict[str, dict[str, dict]]) -> Figure:
         for row, label in enumerate(labels):
             if label not in methods:
                 continue
-            found = methods[label]["discrepancy"]
+            found = methods[label]["fairness_discrepancy"]
             panel.barh(row, found["mean"], height=0.62, color="0.82")
             panel.plot(found["seeds"], [row] * len(found["seeds"]), "o", color="C0", markersize=4, alpha=0.8)
         panel.set(title=problem, xlabel="fairness discrepancy", xlim=(0, None))

@@ -21,14 +21,6 @@ def training_loss(steps, losses, label: str) -> Figure:
     return close(figure)
 
 
-def run_label(method: str, reference_fraction: float | None) -> str:
-    """How a figure names a run: the method, and the mixture where it is not the method's own."""
-    label = LABELS[method]
-    if reference_fraction is None:
-        return label
-    return f"{label}, half" if reference_fraction == 0.5 else f"{label}, pi {reference_fraction:g}"
-
-
 def in_order(labels) -> list[str]:
     """Run labels in the order of the methods, variants behind their method."""
     order = list(LABELS.values())

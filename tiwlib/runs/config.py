@@ -24,7 +24,7 @@ class ExperimentConfig:
     pi in [0, 1], None for the method's own. alpha: power of the weight, at least 0. fitting: of the ratio network,
     whose flips are those of the training. ratio_dropout: None for the problem's usual one. ratio_features: a file of
     ResNet-18 weights for a ratio on frozen features, or "". network: "small", or "paper" for images. width: of a
-    small denoiser, a multiple of 8, or None for the problem's usual one. compiled: compile the networks first. device,
+    small denoiser, a multiple of 8, or None for the usual one. compiled: compile the networks first. device,
     num_processes: as in devices.accelerator, and processes that share a batch. n_samples are drawn at the end, at
     sampling_steps noise levels.
     """

@@ -10,16 +10,21 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 import time
+import warnings
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 from filelock import AcquireReturnProxy, FileLock, Timeout
 
-from tiwlib.runs.cache import PROJECT, write_json
+from tiwlib.runs.cache import PROJECT, digest, sha256, write_json
 
 PACKAGES = ("torch", "numpy", "diffusers", "accelerate", "scikit-learn", "torch-fidelity")
+PATHS = ("setting", "source", "biased", "reference", "biased_groups", "reference_groups", "ratio_features")
+PATHS += ("inception_weights",)
+LONGEST = 200  # bytes of a run's name, which becomes part of others
 
 
 def results_root() -> Path:
@@ -28,7 +33,10 @@ def results_root() -> Path:
 
 
 def git_state() -> dict:
-    """The commit, and whether the library or a notebook's source differs from it; None where git does not know."""
+    """The commit, and whether the library or a notebook's source differs from it; None where neither is known.
+
+    Where the code lies without its git, $TIWLIB_COMMIT may name the commit.
+    """
 
     def git(*arguments: str) -> str | None:
         try:
@@ -37,8 +45,9 @@ def git_state() -> dict:
             return None
         return done.stdout.strip() if done.returncode == 0 else None
 
+    commit = git("rev-parse", "HEAD") or os.environ.get("TIWLIB_COMMIT")
     changed = git("status", "--porcelain", "--", "tiwlib", "notebooks/*.py")
-    return {"commit": git("rev-parse", "HEAD"), "dirty": None if changed is None else bool(changed)}
+    return {"commit": commit, "dirty": None if changed is None else bool(changed)}
 
 
 def alone(folder: Path, run: str) -> AcquireReturnProxy:
@@ -91,6 +100,7 @@ class Run:
             "seed": self.params.get("seed", list(range(self.params.get("seeds", 1)))),
             "device": device,
             "machine": f"{platform.machine()}, {os.cpu_count()} CPU cores",
+            "cudnn_benchmark": _cudnn_benchmark(),
             "python": platform.python_version(),
             "versions": {package: version(package) for package in PACKAGES},
             "hashes": self.hashes,
@@ -104,11 +114,50 @@ class Run:
         return self.folder
 
 
+def _cudnn_benchmark() -> bool | None:
+    """Whether cuDNN picks its kernels by trial, so that runs differ in the last bits; None without torch."""
+    torch = sys.modules.get("torch")  # a record itself needs none
+    return torch and torch.backends.cudnn.benchmark
+
+
 def checked_name(run: str) -> str:
     """The name of a run, if a folder can have it."""
     if not run or not all(c.isalnum() or c in "-_." for c in run) or run.startswith("."):
         raise ValueError(f"run={run!r}: must be a folder's name of letters, digits, '-', '_' and '.'")
+    if len(run.encode()) > LONGEST:
+        raise ValueError(f"run={run!r}: must be at most {LONGEST} bytes long, not {len(run.encode())}")
     return run
+
+
+def holds(params: dict) -> dict[str, str]:
+    """Hashes of what the parameters name by a path: a run is the same only if these are.
+
+    A file is hashed by its content. A folder or zip of images by its files' names, sizes and times, as the store of
+    their arrays is. A setting of one's own by its content, and by the images and groups that stand beside it.
+    """
+    paths = {name: PROJECT / params[name] for name in PATHS if params.get(name)}
+    setting = paths.get("setting")
+    if setting and setting.suffix == ".json" and setting.is_file():
+        content = _read(setting)
+        beside = {name: content[name] for name in ("source", "groups") if content.get(name)}
+        paths |= {f"setting's {name}": setting.parent / str(path) for name, path in beside.items()}
+    return {name: hash for name, path in paths.items() if (hash := _content(path))}
+
+
+def _content(path: Path) -> str | None:
+    """The hash of what is there; None where the path is none, as the name of a setting."""
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        return digest([[str(file.relative_to(path)), *_stamp(file)] for file in files])
+    file = next((part for part in (path, *path.parents) if part.is_file()), None)  # images.zip/train is one
+    if file is None:
+        return None
+    return digest(_stamp(file)) if file.suffix == ".zip" else sha256(file)
+
+
+def _stamp(path: Path) -> list[int]:
+    state = path.stat()
+    return [state.st_size, state.st_mtime_ns]
 
 
 def differences(params: dict, others: dict) -> list[str]:
@@ -116,40 +165,84 @@ def differences(params: dict, others: dict) -> list[str]:
     return sorted(k for k in (params.keys() | others.keys()) - {"run"} if params.get(k) != others.get(k))
 
 
-def start(notebook: str, run: str, params: dict) -> Run:
-    """Begin the record results/<notebook>/<run>/: drops an earlier result of that name, writes params.json.
+def changed(folder: Path, params: dict) -> list[str]:
+    """The parameters in which the record in `folder` differs from `params`, by value or by what a path holds.
 
-    A finished run of that name with other parameters is not replaced: that is a ValueError. A run that another
-    process is making is a RuntimeError. A folder that cannot be written is an OSError that names it.
+    Empty where there is no record. A record that cannot be read is a ValueError that names the file.
+    """
+    if not (folder / "params.json").exists():
+        return []
+    held = _read(folder / "holds.json") if (folder / "holds.json").exists() else {}
+    of_paths = [f"{name} (what it holds)" for name in differences(holds(params), held)]
+    return differences(params, _read(folder / "params.json")) or of_paths
+
+
+def start(notebook: str, run: str, params: dict) -> Run:
+    """Begin the record results/<notebook>/<run>/: drops what an earlier run of that name left, writes params.json.
+
+    A finished run of that name with other parameters, or with the same paths but other files behind them, is not
+    replaced: that is a ValueError. A run that another process is making is a RuntimeError. A folder that cannot be
+    written is an OSError that names it.
     """
     folder = results_root() / notebook / checked_name(run)
     try:
         begun = Run(folder, params)
         if (folder / "metrics.json").exists():
-            before = json.loads((folder / "params.json").read_text())
-            if differing := differences(params, before):
+            if differing := changed(folder, params):
                 raise ValueError(
                     f"run={run!r}: {folder} holds a finished run with other values of {', '.join(differing)}; "
                     f"give this one another name, -p run NAME, or delete that folder"
                 )
-        for stale in ("metrics.json", "provenance.json"):
-            (folder / stale).unlink(missing_ok=True)
-        shutil.rmtree(folder / "figures", ignore_errors=True)
+            if not (folder / "params.json").exists():
+                raise ValueError(f"run={run!r}: {folder} has no params.json; delete that folder")
+            (folder / "metrics.json").unlink()
+        if (folder / "params.json").exists():  # else it is no record of ours
+            _empty(folder)
         write_json(folder / "params.json", params)
+        if held := holds(params):
+            write_json(folder / "holds.json", held)
     except OSError as error:
         raise OSError(f"the results folder {folder} cannot be written: {error.strerror or error}") from error
     return begun
 
 
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != ".lock":
+            path.unlink()
+
+
 def finished(notebook: str) -> list[dict]:
-    """All finished runs of a notebook, sorted by name: {"run", "params", "metrics", "provenance", "folder"}."""
-    paths = sorted((results_root() / notebook).glob("*/metrics.json"))
-    return [{"run": path.parent.name, "folder": path.parent, **read_record(path.parent)} for path in paths]
+    """All finished runs of a notebook, sorted by name: {"run", "params", "metrics", "provenance", "folder"}.
+
+    A record that is damaged is left out, with a warning that names it.
+    """
+    records = []
+    for path in sorted((results_root() / notebook).glob("*/metrics.json")):
+        try:
+            records.append({"run": path.parent.name, "folder": path.parent, **read_record(path.parent)})
+        except ValueError as error:
+            warnings.warn(f"{error}: this record is left out", stacklevel=2)
+    return records
 
 
 def read_record(folder: Path) -> dict[str, dict]:
-    """The params, metrics and provenance of a finished run."""
-    return {
-        name: json.loads((folder / f"{name}.json").read_text())
-        for name in ("params", "metrics", "provenance")
-    }
+    """The params, metrics and provenance of a finished run. One that cannot be read is a ValueError that names it."""
+    return {name: _read(folder / f"{name}.json") for name in ("params", "metrics", "provenance")}
+
+
+def _read(path: Path) -> dict:
+    """A JSON file that holds a mapping without NaN."""
+
+    def refuse(constant: str):
+        raise ValueError(f"{constant} is no number")
+
+    try:
+        content = json.loads(path.read_text(), parse_constant=refuse)
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: cannot be read ({error})") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: holds {type(content).__name__}, no mapping")
+    return content

@@ -2,76 +2,86 @@
 
 import pandas as pd
 
-from tiwlib.plots import run_label
+from tiwlib.objectives import method
+from tiwlib.runs.record import differences
 
+TIME = {"time_dependent": "time-dependent", "time_independent": "time-independent"}
 FREE = ("run", "method", "seed", "reference_fraction")  # what runs that are compared may always differ in
 
 
-def comparable(found: list[dict], vary: tuple[str, ...] = ()) -> None:
-    """Refuse runs that differ in more than FREE and `vary`, or in their images: a ValueError names both and in what.
+def run_label(name: str, reference_fraction: float | None) -> str:
+    """How tables and figures name a run: the method, and the mixture where it is not the method's own."""
+    label = method(name).label
+    if reference_fraction is None:
+        return label
+    return f"{label}, half" if reference_fraction == 0.5 else f"{label}, pi {reference_fraction:g}"
 
-    found: as from runs.finished.
+
+def comparable(records: list[dict], vary: tuple[str, ...] = ()) -> None:
+    """Refuse runs that differ in more than FREE and `vary`, or in what they trained on.
+
+    records: as from runs.finished. All have the same images, and those of a seed the same split. The ValueError names
+    two runs and the parameters in which they differ.
     """
-    for r in found:
-        first = found[0]
-        names = sorted(r["params"].keys() | first["params"].keys())
-        differing = [
-            n for n in names if n not in FREE + vary and r["params"].get(n) != first["params"].get(n)
-        ]
-        if differing or r["provenance"]["hashes"]["images"] != first["provenance"]["hashes"]["images"]:
-            what = ", ".join(differing) or "their images"
+    of_seed = {}
+    for r in records:
+        first = records[0]
+        same_seed = of_seed.setdefault(r["params"]["seed"], r)
+        differing = [n for n in differences(first["params"], r["params"]) if n not in FREE + vary]
+        if _hash(r, "images") != _hash(first, "images"):
+            differing.append("their images")
+        if _hash(r, "split") != _hash(same_seed, "split"):
+            first, differing = same_seed, [*differing, "their splits, though not in the seed"]
+        if differing:
             raise ValueError(
-                f"runs {first['run']} and {r['run']} differ in {what}: move one folder elsewhere"
+                f"runs {first['run']} and {r['run']} differ in {', '.join(differing)}: move one folder elsewhere"
             )
 
 
-def table(found: list[dict]) -> pd.DataFrame:
+def _hash(record: dict, name: str) -> str | None:
+    return record["provenance"]["hashes"].get(name)
+
+
+def table(records: list[dict]) -> pd.DataFrame:
     """A row for each run: run, seed, split (hash), method (label), setting, alpha, and all numbers of its metrics."""
     rows = [
         {
             "run": r["run"],
             "seed": r["params"]["seed"],
-            "split": r["provenance"]["hashes"]["split"],
+            "split": _hash(r, "split"),
             "method": run_label(r["params"]["method"], r["params"]["reference_fraction"]),
             "setting": r["metrics"]["setting"],
             "alpha": r["params"]["alpha"],
             **{name: value for name, value in r["metrics"].items() if isinstance(value, int | float)},
         }
-        for r in found
+        for r in records
     ]
     return pd.DataFrame(rows)
 
 
-def costs(found: list[dict]) -> pd.DataFrame:
+def costs(records: list[dict]) -> pd.DataFrame:
     """A row for each run and stage: method, stage, seconds, peak_memory_mb; empty where no run has noted them.
 
-    A ratio is fitted once and kept: a run that found one is given the cost of the run that fitted it, if that is
-    among `found`. The classifier is left out: it measures, whatever the method. So is training that was taken up: its
-    time is but a part.
+    A ratio is fitted once and cached: every run that used it has noted the cost of that fit. The classifier is left
+    out: it measures, whatever the method. So is training that was resumed: its time is but a part.
     """
-    fits = {r["provenance"]["hashes"].get("ratio"): r for r in found if "ratio" in _stages(r)}
-    rows, left_out = [], ("classifier", "training, taken up")
-    for r in found:
-        stages = dict(_stages(r))
-        fitted = fits.get(r["provenance"]["hashes"].get("ratio"))
-        if stages.pop("ratio, kept", None) and fitted:
-            stages["ratio"] = _stages(fitted)["ratio"]
+    rows, left_out = [], ("classifier", "training_resumed")
+    for r in records:
         label = run_label(r["params"]["method"], r["params"]["reference_fraction"])
+        stages = r["provenance"].get("stages", {})
         rows += [{"method": label, "stage": s, **cost} for s, cost in stages.items() if s not in left_out]
     return pd.DataFrame(rows, columns=["method", "stage", "seconds", "peak_memory_mb"])
 
 
-def _stages(record: dict) -> dict[str, dict]:
-    return record["provenance"].get("stages", {})
+def weights(records: list[dict]) -> pd.DataFrame:
+    """weights.csv of the runs of TIW-DSM and IW-DSM that have one, a mean over seeds; may be empty.
 
-
-def weights(found: list[dict]) -> pd.DataFrame:
-    """weights.csv of all runs that have one, a mean over seeds: estimator, sigma, log10_w, share; may be empty."""
-    kinds = {"tiw_dsm": "time-dependent", "iw_dsm": "time-independent"}
+    Columns: estimator, sigma, log10_w, share.
+    """
     parts = [
-        pd.read_csv(r["folder"] / "weights.csv").assign(estimator=kinds[r["params"]["method"]])
-        for r in found
-        if r["params"]["method"] in kinds and (r["folder"] / "weights.csv").exists()
+        pd.read_csv(r["folder"] / "weights.csv").assign(estimator=TIME[method(r["params"]["method"]).ratio])
+        for r in records
+        if r["params"]["method"] in ("tiw_dsm", "iw_dsm") and (r["folder"] / "weights.csv").exists()
     ]
     columns = ["estimator", "sigma", "log10_w"]
     if not parts:
