@@ -6,9 +6,10 @@ import torchvision
 from safetensors.torch import save_file
 
 from tiwlib import ratio
-from tiwlib.estimators.frozen import frozen_ratio
+from tiwlib.estimators.frozen import FrozenFeatures, frozen_ratio
 from tiwlib.networks import parameters_of, seeded
 from tiwlib.noise import LogNormal
+from tiwlib.objectives import weight_and_correction
 
 
 @pytest.fixture(scope="module")
@@ -24,13 +25,30 @@ def test_only_the_head_learns_and_the_correction_is_there(weights, channels):
     frozen = {name: v.clone() for name, v in network.backbone.features.state_dict().items()}
     images = torch.randn(40, channels, 16, 16)
     fitted = ratio.fit(
-        network, images[:20] + 1, images[20:] - 1, LogNormal(), steps=10, batch_size=32, lr=1e-2
+        network,
+        images[:20] + 1,
+        images[20:] - 1,
+        LogNormal(),
+        steps=10,
+        batch_size=32,
+        lr=1e-2,
+        evaluations=2,
+        heldout_draws=256,
     )
     assert fitted.history.heldout_loss.iloc[-1] < fitted.history.heldout_loss.iloc[0]
     after = network.backbone.features.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in frozen.items())  # the normalisation too
-    w, grad = ratio.weight_and_correction(fitted, images, torch.full((40,), 0.5), 0.5)
+    w, grad = weight_and_correction(fitted, images, torch.full((40,), 0.5), 0.5)
     assert w.shape == (40,) and grad.abs().amax((1, 2, 3)).min() > 0
+
+
+def test_the_frozen_normalisation_is_frozen_from_construction(weights):
+    """Whatever is called first: in training mode it would follow the batch, and one image change another's ratio."""
+    network = seeded(FrozenFeatures, weights, seed=0)
+    assert not any(module.training for module in network.features.modules())
+    x, c_noise = torch.randn(4, 3, 16, 16), torch.zeros(4)
+    assert torch.allclose(network(x, c_noise)[:1], network(x[:1], c_noise[:1]), atol=1e-5)
+    assert not any(module.training for module in network.train().features.modules())
 
 
 def test_the_head_is_small(weights):

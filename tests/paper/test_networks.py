@@ -9,14 +9,13 @@ from tiwlib.networks import (
     RatioNet,
     image_denoiser,
     image_ratio,
-    load_pretrained,
     paper_denoiser,
     parameters_of,
     point_denoiser,
     point_ratio,
-    save_pretrained,
     seeded,
 )
+from tiwlib.runs.pretrained import load_pretrained, save_pretrained
 
 
 @pytest.mark.parametrize(("channels", "size"), [(1, 8), (1, 28), (3, 32), (3, 64)])
@@ -50,7 +49,7 @@ def test_an_untrained_log_ratio_fades_as_the_noise_hides_the_data():
     assert torch.allclose(log_r, torch.tensor([1.0, 0.5**0.5, 0.01]), rtol=1e-4)
 
 
-def test_the_denoiser_hears_the_noise_level():
+def test_the_denoiser_depends_on_the_noise_level():
     network = seeded(point_denoiser, 2, 1.0, 16, seed=0)
     x = torch.ones(2, 2)
     backbone = network.backbone(x, torch.tensor([-1.0, 1.0]))
@@ -58,7 +57,7 @@ def test_the_denoiser_hears_the_noise_level():
 
 
 @pytest.mark.parametrize("network", [image_denoiser(1, 8, 8), image_ratio(1, 8)])
-def test_image_networks_hear_the_noise_level(network):
+def test_image_networks_depend_on_the_noise_level(network):
     x = torch.ones(2, 1, 8, 8)
     backbone = network.eval().backbone(x, torch.tensor([-1.0, 1.0]))
     assert not torch.allclose(backbone[0], backbone[1], rtol=1e-3)
@@ -100,8 +99,10 @@ def test_the_paper_size_is_ddpmpp_s_within_five_percent(size, levels):
     assert heads == [1]
 
 
-def test_a_finished_network_is_a_diffusers_folder(tmp_path):
+@pytest.mark.parametrize("sigma_data", [0.5, 0.8])
+def test_a_finished_network_is_a_diffusers_folder(tmp_path, sigma_data):
     denoiser = seeded(image_denoiser, 1, 8, 8, seed=0).eval()
+    denoiser.sigma_data = sigma_data
     folder = save_pretrained(denoiser, tmp_path / "denoiser")
     x, sigma = torch.randn(2, 1, 8, 8), torch.tensor([0.1, 3.0])
     assert torch.equal(load_pretrained(folder)(x, sigma), denoiser(x, sigma))

@@ -5,10 +5,12 @@ import math
 import pytest
 import torch
 
-from tiwlib import gaussians, objectives, sampling
+from tiwlib import gaussians, sampling
+from tiwlib.closed_form import minimiser
 from tiwlib.gaussians import EXACT_RATIO, GaussianMixture, minority_share
-from tiwlib.networks import DenoiserNet
+from tiwlib.networks import DenoiserNet, RatioNet
 from tiwlib.noise import LogNormal, expand, loss_weight, sampling_grid, vp_sigma, vp_time
+from tiwlib.objectives import METHODS
 
 
 def test_vp_time_inverts_vp_sigma():
@@ -73,6 +75,21 @@ def test_heun_transports_a_gaussian_at_second_order_and_exactly_in_the_limit():
     assert (fine - exact).abs().max() < 1e-4
 
 
+@pytest.mark.parametrize("levels", [[2.0, 0.0], [4.0, 1.0, 0.0], [4.0, 3.0, 1.5, 0.5, 0.0]])
+def test_heun_is_exact_where_the_slope_is_linear_in_sigma_up_to_the_last_level(levels):
+    """D = x - sigma (a + b sigma): dx/dsigma = a + b sigma, which trapezoids integrate; Euler goes on to zero."""
+    a, b, grid = 0.3, -0.2, torch.tensor(levels, dtype=torch.float64)
+    x = torch.tensor([[0.5, -0.5]], dtype=torch.float64)
+    sigma_T, last = levels[0], levels[-2]
+    exact = x + a * (last - sigma_T) + b / 2 * (last**2 - sigma_T**2)
+
+    def denoiser(x, sigma):
+        return x - expand(sigma, x) * (a + b * expand(sigma, x))
+
+    expected = exact - last * (a + b * last)
+    assert torch.allclose(sampling.heun(denoiser, x, grid), expected, rtol=1e-12)
+
+
 def test_preconditioning_is_exact_for_a_gaussian():
     """With the backbone at zero, D = c_skip x: the posterior mean of N(0, sigma_data^2)."""
     sd = 0.8
@@ -82,26 +99,39 @@ def test_preconditioning_is_exact_for_a_gaussian():
     assert torch.allclose(denoiser(x, sigma), density.denoised(x, sigma), rtol=1e-12)
 
 
-def test_preconditioning_feeds_the_body_unit_variance():
-    seen = {}
+class Recording:
+    """A backbone that notes what it is given and answers zero, (B, 1)."""
 
-    def backbone(x, c_noise):
-        seen.update(x=x, c_noise=c_noise)
-        return torch.zeros_like(x)
-
-    sigma = torch.full((200_000,), 3.0, dtype=torch.float64)
-    x = (0.5**2 + 9) ** 0.5 * torch.randn(200_000, 1, dtype=torch.float64)
-    DenoiserNet(backbone, 0.5)(x, sigma)
-    assert abs(seen["x"].std() - 1) < 0.01
-    assert torch.allclose(seen["c_noise"], sigma.log() / 4)
+    def __call__(self, x, c_noise):
+        self.x, self.c_noise = x, c_noise
+        return torch.zeros(len(x), 1, dtype=x.dtype)
 
 
-@pytest.mark.parametrize("name", objectives.METHODS)
+@pytest.mark.parametrize(("network", "ask"), [(DenoiserNet, "forward"), (RatioNet, "log_ratio")])
+@pytest.mark.parametrize("sigma_data", [0.5, 2.0])
+def test_preconditioning_feeds_the_backbone_unit_variance_and_a_quarter_of_log_sigma(
+    network, ask, sigma_data
+):
+    """200,000 numbers: the standard error of their deviation is 0.0016."""
+    backbone, sigma = Recording(), torch.full((200_000,), 3.0, dtype=torch.float64)
+    x = (sigma_data**2 + 9) ** 0.5 * torch.randn(200_000, 1, dtype=torch.float64)
+    getattr(network(backbone, sigma_data), ask)(x, sigma)
+    assert abs(backbone.x.std() - 1) < 0.01
+    assert torch.allclose(backbone.c_noise, sigma.log() / 4)
+
+
+def test_a_ratio_takes_clean_samples_for_those_at_the_floor():
+    """log 0 has no embedding: below 0.001 the level is 0.001, above it is itself."""
+    backbone, sigma = Recording(), torch.tensor([0.0, 5e-4, 1e-3, 0.01, 1.0], dtype=torch.float64)
+    RatioNet(backbone, 0.5).log_ratio(torch.ones(5, 2, dtype=torch.float64), sigma)
+    levels = torch.tensor([1e-3, 1e-3, 1e-3, 0.01, 1.0], dtype=torch.float64)
+    assert torch.allclose(backbone.c_noise, levels.log() / 4)
+
+
+@pytest.mark.parametrize("name", METHODS)
 def test_samples_of_the_closed_form_optimum_have_the_right_share(name):
     """0.35 without a correction, 0.50 with one; 20,000 samples, four standard errors, 0.003 for the modes' tails."""
-    method = objectives.METHODS[name]
-    pi = method.fraction(0.5)
-    denoiser = objectives.minimiser(method, EXACT_RATIO, pi)
+    denoiser = minimiser(name, EXACT_RATIO, METHODS[name].fraction(0.5))
     x = sampling.sample(denoiser, 20_000, (2,), steps=40, batch_size=20_000, dtype=torch.float64)
     expected = 0.35 if name in ("dsm_obs", "w_only") else 0.5
     assert abs(minority_share(x) - expected) < 4 * (0.25 / 20_000) ** 0.5 + 0.003

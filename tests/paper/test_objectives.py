@@ -6,14 +6,15 @@ value, and its bottom follows from the slope at two values. The library's own ob
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 import torch
 
+from tiwlib.closed_form import LOG_MENDED, MINIMISERS, RELEASED, SIGN_MENDED, minimiser
 from tiwlib.gaussians import ExactRatio, GaussianMixture
 from tiwlib.noise import expand, loss_weight
-from tiwlib.objectives import METHODS, Method, dsm, iw_dsm, method, minimiser, tiw_dsm
-from tiwlib.ratio import log_weight, weight_and_correction
+from tiwlib.objectives import METHODS, iw_dsm, log_weight, method, tiw_dsm, weight_and_correction
 
 P_BIAS = GaussianMixture((0.8, 0.2), ((-2.0,), (2.0,)))
 P_DATA = GaussianMixture((0.5, 0.5), ((-2.0,), (2.0,)))
@@ -56,22 +57,30 @@ def minimiser_of(loss, pi: float) -> torch.Tensor:
     return -at_zero / (at_one - at_zero)
 
 
-def posterior_mean(density: GaussianMixture) -> torch.Tensor:
-    sigma = torch.full((len(X),), SIGMA, dtype=torch.float64)
-    return density.denoised(X[:, None], sigma)[:, 0]
+def at_grid(denoiser) -> torch.Tensor:
+    """D(X) at the noise level of the quadrature, shape (33,)."""
+    return denoiser(X[:, None], torch.full((len(X),), SIGMA, dtype=torch.float64))[:, 0]
+
+
+def loss_of(name: str, ratio=EXACT, reference_fraction=0.5, alpha=1.0):
+    return METHODS[name].loss(ratio if METHODS[name].ratio else None, reference_fraction, alpha)
 
 
 @pytest.mark.parametrize("pi", [0.0, 0.05, 0.5, 0.9])
 @pytest.mark.parametrize("name", METHODS)
 def test_the_minimiser_is_what_the_theory_says(name, pi):
-    chosen = METHODS[name]
     pi = 1.0 if name == "dsm_ref" else pi
-    found = minimiser_of(lambda *batch: chosen.loss(*batch, ratio=EXACT, reference_fraction=pi), pi)
+    by_quadrature = minimiser_of(loss_of(name, reference_fraction=pi), pi)
     unbiased = name in ("dsm_ref", "iw_dsm", "tiw_dsm", "c_only")
-    expected = posterior_mean(P_DATA if unbiased else P_BIAS.mix(P_DATA, pi))
-    assert (found - expected).abs().max() < TOLERANCE
-    sigma = torch.full((len(X),), SIGMA, dtype=torch.float64)
-    assert (minimiser(chosen, EXACT, pi)(X[:, None], sigma)[:, 0] - expected).abs().max() < TOLERANCE
+    expected = at_grid(P_DATA if unbiased else P_BIAS.mix(P_DATA, pi))
+    assert (by_quadrature - expected).abs().max() < TOLERANCE
+    assert (at_grid(minimiser(name, EXACT, pi)) - expected).abs().max() < TOLERANCE
+
+
+def test_every_method_has_a_closed_form_and_an_unknown_one_is_refused():
+    assert MINIMISERS.keys() == METHODS.keys()
+    with pytest.raises(ValueError, match="method='tiw': has no closed form; known are dsm_ref, dsm_obs"):
+        minimiser("tiw", EXACT, 0.5)
 
 
 @pytest.mark.parametrize("alpha", [0.25, 2.0])
@@ -79,7 +88,6 @@ def test_the_minimiser_is_what_the_theory_says(name, pi):
 def test_alpha_aims_at_the_density_times_weight_to_alpha(name, alpha):
     """score = score of the batch + alpha grad log w, the gradient taken here by finite differences."""
     pi, h = 0.5, 1e-5
-    found = minimiser_of(lambda *batch: METHODS[name].loss(*batch, EXACT, pi, alpha), pi)
     sigma = torch.full((len(X),), SIGMA, dtype=torch.float64)
 
     def log_target(x):
@@ -88,17 +96,22 @@ def test_alpha_aims_at_the_density_times_weight_to_alpha(name, alpha):
         return batch.log_prob(x, sigma) + alpha * log_w
 
     score = (log_target(X[:, None] + h) - log_target(X[:, None] - h)) / (2 * h)
-    assert (found - (X + SIGMA**2 * score)).abs().max() < 1e-7  # central differences: h^2 and 1e-16 / h
+    expected = X + SIGMA**2 * score
+    by_quadrature = minimiser_of(loss_of(name, alpha=alpha), pi)
+    assert (by_quadrature - expected).abs().max() < 1e-7  # central differences: h^2 and 1e-16 / h
+    assert (at_grid(minimiser(name, EXACT, pi, alpha=alpha)) - expected).abs().max() < 1e-7
 
 
 def test_alpha_in_importance_weighting_aims_at_the_clean_density_times_weight_to_alpha():
     pi, alpha = 0.5, 0.5
-    found = minimiser_of(lambda *batch: METHODS["iw_dsm"].loss(*batch, EXACT, pi, alpha), pi)
+    by_quadrature = minimiser_of(loss_of("iw_dsm", alpha=alpha), pi)
     zero = torch.zeros(len(X0))
     clean = P_BIAS.mix(P_DATA, pi).log_prob(X0[:, None], zero)
     target = clean + alpha * (P_DATA.log_prob(X0[:, None], zero) - clean)
     posterior = (target - 0.5 * ((X[:, None] - X0) / SIGMA) ** 2).softmax(1)  # (33, 441)
-    assert (found - posterior @ X0).abs().max() < TOLERANCE
+    assert (by_quadrature - posterior @ X0).abs().max() < TOLERANCE
+    with pytest.raises(ValueError, match="alpha=0.5.*needs the exact ratio and alpha 1"):
+        minimiser("iw_dsm", EXACT, pi, alpha=alpha)
 
 
 class Flipped:
@@ -110,13 +123,36 @@ class Flipped:
 
 
 def test_a_correction_of_the_wrong_sign_would_be_noticed():
-    found = minimiser_of(lambda *batch: tiw_dsm(*batch, Flipped(), 0.5), 0.5)
-    assert (found - posterior_mean(P_DATA)).abs().max() > 0.1
+    flipped = minimiser_of(loss_of("tiw_dsm", Flipped()), 0.5)
+    assert (flipped - at_grid(P_DATA)).abs().max() > 0.1
 
 
-def test_telling_the_weight_another_mixture_would_be_noticed():
-    found = minimiser_of(lambda *batch: tiw_dsm(*batch, EXACT, 0.5), 1 / 21)
-    assert (found - posterior_mean(P_DATA)).abs().max() > 0.1
+def test_a_weight_made_with_another_mixture_would_be_noticed_and_has_a_closed_form():
+    """The weight of half-and-half batches, w = 2 d, on batches of which one sample in 21 is a reference one."""
+    by_quadrature = minimiser_of(loss_of("tiw_dsm", reference_fraction=0.5), 1 / 21)
+    assert (by_quadrature - at_grid(P_DATA)).abs().max() > 0.1
+    expected = at_grid(minimiser("tiw_dsm", EXACT, 1 / 21, weight_fraction=0.5))
+    assert (by_quadrature - expected).abs().max() < TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ("formula", "gradient_of", "sign"),
+    [(RELEASED, "d", -1), (SIGN_MENDED, "d", 1), (LOG_MENDED, "log d", -1)],
+)
+def test_the_authors_formula_ends_where_its_correction_says(formula, gradient_of, sign):
+    """Batch score plus the gradient of d = p_data / (p_data + p_bias), or of its logarithm, by finite differences."""
+    sigma, h = torch.full((len(X),), SIGMA, dtype=torch.float64), 1e-5
+
+    def value(x):
+        p_data, p_bias = (density.log_prob(x, sigma).exp() for density in (P_DATA, P_BIAS))
+        d = p_data / (p_data + p_bias)
+        return d if gradient_of == "d" else d.log()
+
+    gradient = (value(X[:, None] + h) - value(X[:, None] - h)) / (2 * h)
+    expected = at_grid(P_BIAS.mix(P_DATA, 0.5)) + SIGMA**2 * sign * gradient
+    by_quadrature = minimiser_of(partial(formula.loss, ratio=EXACT), 0.5)
+    assert (by_quadrature - expected).abs().max() < 1e-7
+    assert (at_grid(formula.minimiser(EXACT)) - expected).abs().max() < 1e-7
 
 
 @pytest.mark.parametrize("name", ["iw_dsm", "tiw_dsm"])
@@ -128,12 +164,13 @@ def test_permuted_weights_would_be_noticed(name):
             value = EXACT.log_ratio(x, sigma)
             return value + (value[order] - value).detach()  # others' weights, its own gradient
 
-    found = minimiser_of(lambda *batch: METHODS[name].loss(*batch, Permuted(), 0.5), 0.5)
-    assert (found - posterior_mean(P_DATA)).abs().max() > 0.1
+    permuted = minimiser_of(loss_of(name, Permuted()), 0.5)
+    assert (permuted - at_grid(P_DATA)).abs().max() > 0.1
 
 
-def test_each_loss_is_its_formula_sample_by_sample():
-    """lambda w ||D - (x0 + sigma^2 grad log w)||^2 written out again, each sample alone."""
+@pytest.mark.parametrize("alpha", [1.0, 0.5])
+def test_each_loss_is_its_formula_sample_by_sample(alpha):
+    """lambda w^alpha ||D - (x0 + sigma^2 alpha grad log w)||^2 written out again, each sample alone."""
     torch.manual_seed(0)
     x0, noise = torch.randn(5, 1, dtype=torch.float64), torch.randn(5, 1, dtype=torch.float64)
     sigma, pi = torch.tensor([0.2, 0.5, 1.0, 2.0, 5.0], dtype=torch.float64), 0.3
@@ -155,13 +192,14 @@ def test_each_loss_is_its_formula_sample_by_sample():
         grad = (w_of(x + h, s).log() - w_of(x - h, s).log()) / (2 * h)
         expected = {
             "dsm_obs": lam * (0.1 - x0[i]) ** 2,
-            "iw_dsm": lam * w_clean * (0.1 - x0[i]) ** 2,
-            "tiw_dsm": lam * w * (0.1 - (x0[i] + s**2 * grad)) ** 2,
-            "w_only": lam * w * (0.1 - x0[i]) ** 2,
-            "c_only": lam * (0.1 - (x0[i] + s**2 * grad)) ** 2,
+            "iw_dsm": lam * w_clean**alpha * (0.1 - x0[i]) ** 2,
+            "tiw_dsm": lam * w**alpha * (0.1 - (x0[i] + s**2 * alpha * grad)) ** 2,
+            "w_only": lam * w**alpha * (0.1 - x0[i]) ** 2,
+            "c_only": lam * (0.1 - (x0[i] + s**2 * alpha * grad)) ** 2,
         }
         for name, value in expected.items():
-            losses = METHODS[name].loss(Constant(), x0, sigma, noise, EXACT, pi)
+            loss = loss_of(name, EXACT, pi, alpha if METHODS[name].ratio else 1.0)
+            losses = loss(Constant(), x0, sigma, noise)
             assert losses[i].item() == pytest.approx(value.item(), rel=1e-7), name
 
 
@@ -191,9 +229,15 @@ def test_no_gradient_reaches_the_ratio_and_it_works_under_no_grad():
         def log_ratio(self, x, sigma):
             return scale * EXACT.log_ratio(x, sigma)
 
-    batch = Table(torch.zeros_like(X, requires_grad=True)), X0.repeat(33)[:, None], torch.ones(33 * 441), 0.1
-    noise = torch.full((33 * 441, 1), batch[3], dtype=torch.float64)
-    loss = tiw_dsm(*batch[:3], noise, Scaled(), 0.5).sum() + iw_dsm(*batch[:3], noise, Scaled(), 0.5).sum()
+    ones = torch.ones(len(X) * len(X0), dtype=torch.float64)
+    batch = (
+        Table(torch.zeros_like(X, requires_grad=True)),
+        X0.repeat(len(X))[:, None],
+        ones,
+        0.1 * ones[:, None],
+    )
+    options = {"ratio": Scaled(), "reference_fraction": 0.5}
+    loss = tiw_dsm(*batch, **options).sum() + iw_dsm(*batch, **options).sum()
     loss.backward()
     assert scale.grad is None
     with torch.no_grad():
@@ -215,7 +259,7 @@ def test_images_keep_one_weight_a_sample():
         def __call__(self, x, sigma):
             return torch.zeros_like(x)
 
-    losses = tiw_dsm(Zero(), x0, sigma, noise, Mean(), 0.0)
+    losses = tiw_dsm(Zero(), x0, sigma, noise, ratio=Mean(), reference_fraction=0.0)
     assert losses.shape == (4,)
     for i in range(4):
         x = x0[i] + sigma[i] * noise[i]
@@ -224,23 +268,27 @@ def test_images_keep_one_weight_a_sample():
         assert losses[i].item() == pytest.approx(alone.item(), rel=1e-4)
 
 
-def test_a_loss_of_another_shape_is_refused(monkeypatch):
-    monkeypatch.setattr("tiwlib.objectives.dsm", lambda *batch: dsm(*batch).mean())
+def test_a_loss_needs_its_ratio_and_a_power_needs_a_weight():
+    with pytest.raises(ValueError, match="ratio=None: TIW-DSM needs a time-dependent ratio"):
+        METHODS["tiw_dsm"].loss()
+    with pytest.raises(ValueError, match="ratio=None: IW-DSM needs a time-independent ratio"):
+        METHODS["iw_dsm"].loss()
+    with pytest.raises(ValueError, match=r"alpha=2.0: DSM\(obs\) has no weight to take to a power"):
+        METHODS["dsm_obs"].loss(alpha=2.0)
 
-    class Zero:
-        sigma_data = 0.5
 
-        def __call__(self, x, sigma):
-            return 0 * x
-
-    with pytest.raises(ValueError, match=r"DSM\(obs\) has shape \(\): must be \(3,\)"):
-        METHODS["dsm_obs"].loss(Zero(), torch.zeros(3, 1), torch.ones(3), torch.zeros(3, 1))
+@pytest.mark.parametrize(("name", "asked", "trained"), [
+    ("dsm_ref", None, 1.0), ("dsm_ref", 0.3, 1.0), ("dsm_obs", None, None), ("dsm_obs", 0.3, 0.3),
+    ("tiw_dsm", None, 0.5), ("tiw_dsm", 0.3, 0.3), ("tiw_dsm", 0.0, 0.0),
+])  # fmt: skip
+def test_the_share_of_reference_samples_is_the_one_asked_for_but_in_dsm_ref(name, asked, trained):
+    assert METHODS[name].fraction(asked) == trained
 
 
 def test_an_unknown_method_is_refused_by_name():
     with pytest.raises(ValueError, match="method='tiw': must be one of dsm_ref, dsm_obs"):
         method("tiw")
-    assert isinstance(method("tiw_dsm"), Method)
+    assert method("tiw_dsm") is METHODS["tiw_dsm"]
 
 
 @pytest.mark.parametrize("pi", [-0.1, 1.1])

@@ -1,14 +1,16 @@
-"""Learning a ratio: what is held out, what is kept, and that it learns the right thing."""
+"""Learning a ratio: what is held out, how it is fitted, and that it learns the right thing."""
 
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from tiwlib import ratio
+from tiwlib.closed_form import ratio_errors
 from tiwlib.gaussians import EXACT_RATIO, P_BIAS, P_DATA, SIGMA_DATA
-from tiwlib.measures import metrics
 from tiwlib.networks import image_ratio, point_ratio, seeded
 from tiwlib.noise import Clean, LogNormal
+from tiwlib.objectives import weight_and_correction
 
 NOISE_DISTRIBUTION = LogNormal.for_data(SIGMA_DATA)
 
@@ -20,15 +22,21 @@ def small(n_biased=400, n_reference=200, seed=0):
 
 def fit(biased, reference, noise_distribution=NOISE_DISTRIBUTION, **options):
     options = {"steps": 30, "evaluations": 3, "heldout_draws": 128, **options}
-    return ratio.fit(
-        seeded(point_ratio, 2, SIGMA_DATA, seed=0), biased, reference, noise_distribution, **options
-    )
+    network = seeded(point_ratio, 2, SIGMA_DATA, seed=0)
+    return ratio.fit(network, biased, reference, noise_distribution, **options)
+
+
+def fit_images(dropout=0.0, seed=0, **options):
+    images = torch.randn(24, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    network = seeded(image_ratio, 1, 8, dropout, seed=seed)
+    options = {"steps": 4, "batch_size": 8, "evaluations": 2, "heldout_draws": 16, **options}
+    return ratio.fit(network, images[:12], images[12:], LogNormal(), **options)
 
 
 def test_a_fitted_ratio_comes_near_the_exact_one():
     """Less than a quarter of the error of r = 1 (0.25), with 4,000 samples of both: seeds give 0.01 to 0.03."""
     fitted = fit(*small(4000, 4000), steps=400, heldout_draws=4096)
-    assert metrics.ratio_errors(fitted, EXACT_RATIO, n=1000, times=10)["ratio"].mean() < 0.06
+    assert ratio_errors(fitted, EXACT_RATIO, n=1000, times=10)["ratio"].mean() < 0.06
     assert fitted.heldout_loss < np.log(2) - 0.01
 
 
@@ -76,39 +84,78 @@ def test_best_keeps_the_lowest_held_out_loss_and_last_the_last():
     assert fit(*small(), stop="last").step == 30
 
 
-def test_a_kept_fit_is_loaded_as_it_was(tmp_path):
-    path = tmp_path / "ratio.safetensors"
-    options = {"steps": 20, "evaluations": 2, "heldout_draws": 64}
-    first = ratio.fit_once(
-        path, seeded(point_ratio, 2, SIGMA_DATA, seed=0), *small(), NOISE_DISTRIBUTION, **options
+def test_the_optimiser_is_adamw_with_a_cosine_from_lr_to_zero(monkeypatch):
+    """The rate of every step against the formula, and the decay of the weights that is asked for."""
+    rates, decays = [], []
+
+    class Spied(torch.optim.AdamW):
+        def step(self, *arguments, **options):
+            rates.append(self.param_groups[0]["lr"])
+            decays.append(self.param_groups[0]["weight_decay"])
+            return super().step(*arguments, **options)
+
+    monkeypatch.setattr(torch.optim, "AdamW", Spied)
+    fit(*small(), steps=40, lr=2e-3, weight_decay=0.7)
+    expected = 2e-3 * (1 + np.cos(np.pi * np.arange(40) / 40)) / 2
+    assert np.allclose(rates, expected) and set(decays) == {0.7}
+
+
+def test_weight_decay_pulls_the_weights_to_zero():
+    """30 steps of a rate that falls from 0.001 to 0, times a decay of 30: a weight shrinks to exp(-0.45) = 0.64."""
+    norms = []
+    for weight_decay in (0.0, 30.0):
+        network = fit(*small(), weight_decay=weight_decay).network
+        norms.append(sum(p.square().sum() for p in network.parameters()).sqrt())
+    assert norms[1] < 0.8 * norms[0]
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_images_are_flipped_where_the_denoiser_s_are(monkeypatch, flip):
+    calls = []
+    monkeypatch.setattr(ratio, "flip_half", lambda x0: calls.append(len(x0)) or x0)
+    fit_images(flip=flip)
+    assert calls == ([16] + 4 * [8] if flip else [])  # the held-out draw, then every step
+
+
+def test_the_held_out_loss_is_taken_without_dropout_and_training_goes_on_with_it():
+    network = seeded(image_ratio, 1, 8, 0.9, seed=0).train()
+    x, sigma, label = torch.randn(64, 1, 8, 8), torch.rand(64), (torch.arange(64) % 2).float()
+    loss = ratio.heldout_loss(network, x, sigma, label)
+    assert network.training
+    with torch.no_grad():
+        logit = network.eval().log_ratio(x, sigma)
+    assert loss == binary_cross_entropy_with_logits(logit, label).item()
+
+
+def test_a_fitted_ratio_answers_without_dropout():
+    """Otherwise every weight and correction would be noise: two answers would differ."""
+    fitted = fit_images(dropout=0.5)
+    assert not fitted.network.training and not any(p.requires_grad for p in fitted.network.parameters())
+    x, sigma = torch.randn(5, 1, 8, 8), torch.rand(5)
+    assert torch.equal(fitted.log_ratio(x, sigma), fitted.log_ratio(x, sigma))
+    logit, label = (torch.tensor(fitted.heldout[name].to_numpy()) for name in ("log_ratio", "label"))
+    assert fitted.heldout_loss == pytest.approx(
+        binary_cross_entropy_with_logits(logit, label).item(), rel=1e-5
     )
-    before = path.read_bytes()
-    again = ratio.fit_once(
-        path, seeded(point_ratio, 2, SIGMA_DATA, seed=9), *small(), NOISE_DISTRIBUTION, **options
-    )
-    x, sigma = torch.randn(5, 2), torch.rand(5)
-    assert torch.equal(first.log_ratio(x, sigma), again.log_ratio(x, sigma))
-    assert first.heldout_loss == again.heldout_loss and path.read_bytes() == before
-    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_a_fit_becomes_tensors_and_is_the_same_again():
+    fitted = fit_images(dropout=0.5, stop="best")
+    again = ratio.FittedRatio.from_tensors(seeded(image_ratio, 1, 8, 0.5, seed=9), fitted.tensors())
+    x, sigma = torch.randn(5, 1, 8, 8), torch.rand(5)
+    assert torch.equal(fitted.log_ratio(x, sigma), again.log_ratio(x, sigma))
+    assert torch.equal(again.log_ratio(x, sigma), again.log_ratio(x, sigma)), "without dropout"
+    assert fitted.history.equals(again.history) and fitted.heldout.equals(again.heldout)
+    assert (fitted.step, fitted.heldout_loss) == (again.step, again.heldout_loss)
+    assert all(value.is_contiguous() for value in fitted.tensors().values())
 
 
 def test_image_ratio_has_one_value_an_image_and_a_correction_of_the_images_shape():
     network = seeded(image_ratio, 3, 8, seed=0)
     x, sigma = torch.randn(4, 3, 16, 16), torch.tensor([0.0, 0.1, 1.0, 80.0])
-    weight, correction = ratio.weight_and_correction(network, x, sigma, 0.5)
+    weight, correction = weight_and_correction(network, x, sigma, 0.5)
     assert weight.shape == (4,) and correction.shape == x.shape
     assert torch.isfinite(weight).all() and torch.isfinite(correction).all()
-
-
-def test_calibration_of_a_calibrated_and_of_an_overconfident_ratio():
-    import pandas as pd
-
-    rng = np.random.default_rng(0)
-    log_ratio = rng.normal(size=20_000)
-    label = (rng.random(20_000) < 1 / (1 + np.exp(-log_ratio))).astype(float)
-    calibrated = pd.DataFrame({"log_ratio": log_ratio, "label": label})
-    assert metrics.calibration_error(calibrated) < 0.02  # 8 bins of 2,500: standard error 0.01
-    assert metrics.calibration_error(calibrated.assign(log_ratio=4 * log_ratio)) > 0.1
 
 
 @pytest.mark.parametrize(
@@ -118,7 +165,10 @@ def test_calibration_of_a_calibrated_and_of_an_overconfident_ratio():
         ({"holdout": 0.0}, "holdout=0.0"),
         ({"holdout": 1.0}, "holdout=1.0"),
         ({"steps": 0}, "steps=0"),
-        ({"batch_size": 1}, "batch_size=1"),
+        ({"batch_size": 1}, "ratio batch_size=1"),
+        ({"lr": 0.0}, "ratio lr=0.0: must be positive"),
+        ({"lr": float("nan")}, "ratio lr=nan: must be positive"),
+        ({"weight_decay": -0.1}, "ratio weight_decay=-0.1: must be finite and not negative"),
     ],
 )
 def test_wrong_options_are_refused(change, message):
