@@ -1,7 +1,7 @@
 """Every figure's drawing. A function takes data and returns the figure; the notebook shows and records it."""
 
 from tiwlib.plots.ablations import costs, scatter, shares_of_minimisers, sweep, variants
-from tiwlib.plots.baselines import all_problems, needs_and_shares, sibling_table
+from tiwlib.plots.baselines import all_problems, baseline_table, needs_and_shares
 from tiwlib.plots.data import (
     group_shares,
     image_grid,
@@ -10,7 +10,7 @@ from tiwlib.plots.data import (
     shares_of_sets,
     use_of_groups,
 )
-from tiwlib.plots.methods import as_table, comparison, cost, in_order, run_label, share_lines, training_loss
+from tiwlib.plots.methods import as_table, comparison, cost, share_lines, training_loss
 from tiwlib.plots.ratio import calibration, fit_history, ratio_error_against_sigma, stopping, weights
 from tiwlib.plots.sweeps import against, differences, trade_off
 from tiwlib.plots.two_d import samples_2d, scores_and_ratio, shares_by_objective
@@ -19,6 +19,7 @@ __all__ = [
     "against",
     "all_problems",
     "as_table",
+    "baseline_table",
     "calibration",
     "comparison",
     "cost",
@@ -27,10 +28,8 @@ __all__ = [
     "fit_history",
     "group_shares",
     "image_grid",
-    "in_order",
     "needs_and_shares",
     "ratio_error_against_sigma",
-    "run_label",
     "samples_2d",
     "samples_by_group",
     "save_examples",
@@ -40,7 +39,6 @@ __all__ = [
     "shares_by_objective",
     "shares_of_minimisers",
     "shares_of_sets",
-    "sibling_table",
     "stopping",
     "sweep",
     "trade_off",
