@@ -1,9 +1,10 @@
 # make reproduce   everything, from nothing: environment, notebooks on one seed, figures and numbers under results/
-# make test        environment, then ruff, pytest, nbval over notebooks 01 to 05, 06 to 08 with little of everything
-# make siblings    the sibling methods on four problems, 3 seeds (notebook 08)
+# make test        environment, then ruff, pytest, nbval over notebooks 01 to 05, 06 to 08 at toy sizes
+# make baselines   the baselines on four problems, 3 seeds (notebook 08)
 # make notebooks   run the committed notebooks anew, in place (after a change of a .py)
 # make sweep       CONFIG=workflow/NAME.yaml: the runs of that file which are not done; docs/sweeps.md
-# make ledger      the runs behind the claims but those on siblings, then figures, results/claims.json and the README's tables
+# make ledger      the runs behind the claims but those on baselines, then figures, results/claims.json and the tables
+#                  of README and docs
 # make gpu         what waits for a GPU: tests, benchmarks, a short CIFAR-10 (docs/performance.md)
 
 PYTHON ?= python3
@@ -15,7 +16,7 @@ NOTEBOOKS := 01_density_ratio_2d 02_biased_datasets 03_ratio_accuracy 04_train 0
 ENV   := PATH="$(CURDIR)/.venv/bin:$$PATH" OMP_NUM_THREADS=1
 SWEEP := $(ENV) python -m workflow.sweep $(if $(JOBS),--jobs $(JOBS)) $(if $(PROFILE),--profile $(PROFILE))
 
-.PHONY: reproduce sweep ledger siblings figures claims gpu test notebooks
+.PHONY: reproduce sweep ledger baselines figures claims gpu test notebooks
 
 reproduce: .venv/ready
 	$(SWEEP) --again workflow/reproduce.yaml
@@ -29,7 +30,7 @@ ledger: .venv/ready
 	$(SWEEP) workflow/ledger.yaml
 	$(MAKE) --no-print-directory figures claims
 
-siblings: .venv/ready
+baselines: .venv/ready
 	$(SWEEP) workflow/baselines.yaml
 	$(SWEEP) --again workflow/baselines_all.yaml
 	$(MAKE) --no-print-directory claims

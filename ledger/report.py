@@ -11,7 +11,6 @@ from pathlib import Path
 
 from ledger import counted_once, measured
 from ledger.rules import FAILS, HOLDS, OPEN, UNTESTED
-from tiwlib.baselines import METHODS
 from tiwlib.measures.floor import fair_floor
 from tiwlib.measures.intervals import as_text, mean_interval
 from tiwlib.runs import PROJECT, results_root
@@ -142,7 +141,7 @@ def verdict() -> str:
         f"Of {len(tests)} claims that were measured ({repeats} more rest on a number that another one has), "
         f"{alone[HOLDS]} hold, {alone[FAILS]} do not hold here and {alone[OPEN]} are not decided; judged together "
         f"(Benjamini and Hochberg, 5 %) {together[HOLDS]}, {together[FAILS]} and {together[OPEN]}. "
-        f"{few} rest on fewer seeds than the ledger asks, {weak} could not have held, for their interval is wider than "
+        f"{few} rest on fewer seeds than the ledger asks; {weak} could not have held: their interval is wider than "
         f"the limit. {len(entries) - len(measured(entries))} were not tested."
     )
 
@@ -150,8 +149,9 @@ def verdict() -> str:
 def measured_text(claim: dict) -> str:
     """The number of a claim with its interval, or with its single values where there are few."""
     cell = {"mean": claim["value"], "low": claim["low"], "high": claim["high"]}
-    timings = len(claim["values"]) > len(claim["seeds"])
-    return f"{claim['quantity']}: {as_text(cell if timings or claim['samples'] else cell | {'seeds': claim['values']})}"
+    if len(claim["values"]) == len(claim["seeds"]):  # else they are samples, or timings of one run
+        cell["seeds"] = claim["values"]
+    return f"{claim['quantity']}: {as_text(cell)}"
 
 
 def needs(claim: dict) -> str:
@@ -199,6 +199,9 @@ def claims() -> str:
 
 def baselines() -> str:
     """All methods of notebook 08 on all problems: what they require, and the fairness discrepancy."""
+    # Here, for it takes a second and the other tables need none of it.
+    from tiwlib.baselines import METHODS
+
     problems = ("gmm", "0v1", "low-high", "long-tail")
     found = {problem: record("metrics", "08_baselines", problem)["methods"] for problem in problems}
     lines = header("method", "requires", *problems)
@@ -247,8 +250,8 @@ def speed() -> str:
         rates = found["matrix_tflops"].items()
         rates = ", ".join(f"{name}{short if name == 'fp32' else ''} {rate:.3g}" for name, rate in rates)
         lines += [
-            f"**{plain(found['chip'])}**, {found['threads']} threads, torch {plain(found['torch'])}; large matrix product, "
-            f"TFLOP/s: {rates}; medians of {found['repetitions']} interleaved repetitions",
+            f"**{plain(found['chip'])}**, {found['threads']} threads, torch {plain(found['torch'])}; large matrix "
+            f"product, TFLOP/s: {rates}; medians of {found['repetitions']} interleaved repetitions",
             "",
         ]
         names = ("network", "batch", "precision", "method", "images_per_s", "over_dsm", "matmul_share")
@@ -270,9 +273,9 @@ def ratio_size() -> str:
             by_size.setdefault(r["parameters"], []).append(r["heldout_loss"])
         losses = ", ".join(f"{n:,} parameters {sum(v) / len(v):.4f}" for n, v in sorted(by_size.items()))
         lines.append(
-            f"- {plain(found['setting'])}, {found['seeds']} splits, up to {found['steps']} steps of {found['batch']}: mean "
-            f"held-out loss in nats {losses}; small minus large {as_text(found['difference'])} "
-            f"(t interval over the splits)."
+            f"- {plain(found['setting'])}, {found['seeds']} splits, up to {found['steps']} steps of "
+            f"{found['batch']}: mean held-out loss in nats {losses}; small minus large "
+            f"{as_text(found['difference'])} (t interval over the splits)."
         )
     return "\n".join(lines)
 

@@ -92,5 +92,5 @@ def near(target: float, margin: float) -> Rule:
 
 
 def among_all(p_values: list[float]) -> list[float]:
-    """Benjamini and Hochberg's adjusted p-values: of the claims below LEVEL, one in twenty is expected to be chance."""
+    """Benjamini and Hochberg's adjusted p-values: of those below LEVEL one in twenty may be chance."""
     return stats.false_discovery_control(p_values).tolist()

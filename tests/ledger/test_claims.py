@@ -3,18 +3,28 @@
 import json
 import subprocess
 
+import numpy as np
 import pytest
+from scipy import stats
 
-import ledger as claims
-from ledger import evidence
-from ledger.claim import Claim
+import ledger
+from ledger import evidence, rules
+from ledger.ablations import seeds_of
+from ledger.claim import SEEDS, Claim
 from ledger.digits import trained
-from ledger.evidence import FAILS, HOLDS, OPEN, UNTESTED, above, below, near
+from ledger.evidence import Values
+from ledger.rules import FAILS, HOLDS, OPEN, UNTESTED, above, below, near
+from ledger.two_d import minority_share
 from tiwlib import runs
 
 
-def measured(low, high):
-    return evidence.Measured((low + high) / 2, low, high, "t", [0, 1], ["04_train/a"])
+def measured(low, high, bounds=evidence.ANY):
+    """Two seeds whose Student interval is (low, high)."""
+    mean, spread = (low + high) / 2, (high - low) / 2 / 12.7062  # t(0.975, 1)
+    values = Values(
+        by_pair={(0, None): mean - spread, (1, None): mean + spread}, runs=("04_train/a",), bounds=bounds
+    )
+    return evidence.repeated(values)
 
 
 @pytest.mark.parametrize(
@@ -32,12 +42,98 @@ def measured(low, high):
         (near(0, 0.05), -10, 10, OPEN),  # to hold the target is not to be shown equal
     ],
 )
-def test_the_interval_decides(rule, low, high, verdict):
-    assert rule.verdict(measured(low, high)) == verdict
+def test_the_interval_decides_and_the_p_value_with_it(rule, low, high, verdict):
+    found = measured(low, high)
+    assert rule.verdict(found) == verdict
+    assert (rule.p_value(found) < 0.05) == (verdict != OPEN)
 
 
-def claim(measure, rule, sweep="ledger"):
-    return Claim("i", "s", "ours", "digits-lt", "q", measure, rule, sweep)
+@pytest.mark.parametrize(("share", "rule"), [(0.36, near(0.35, 0.03)), (0.5, below(0.5)), (0.28, below(0.3))])
+def test_the_p_value_of_a_counted_share_is_that_of_its_interval(share, rule):
+    """Wilson's interval at the level p ends at the nearest limit."""
+    n = 1000
+    p = rule.p_value(evidence.counted(share, n, "r"))
+    ends = stats.binomtest(round(share * n), n).proportion_ci(1 - p, "wilson") if p < 1 else (share, share)
+    assert min(abs(end - limit) for end in ends for limit in rule.limits) < 1e-6
+
+
+def test_an_interval_stays_in_the_range_of_its_quantity():
+    found = measured(-0.2, 0.4, evidence.UNIT)
+    assert found.value == pytest.approx(0.1) and (found.low, found.high) == pytest.approx((0, 0.4))
+    a = Values(by_pair={(0, 0): 0.9, (1, 0): 0.1}, runs=("a",), bounds=evidence.UNIT)
+    b = Values(by_pair={(0, 0): 0.1, (1, 0): 0.9}, runs=("b",), bounds=evidence.UNIT)
+    gap = evidence.difference(a, b)
+    assert (gap.low, gap.high) == (-1, 1) and gap.values == pytest.approx((0.8, -0.8))
+
+
+def test_an_interval_wider_than_the_room_of_the_rule_could_not_have_held():
+    assert near(0, 0.05).underpowered(measured(-0.06, 0.05)) and not near(0, 0.05).underpowered(
+        measured(0, 0.09)
+    )
+    assert not below(0).underpowered(measured(-10, 10)), "it has room without end"
+    assert below(0.05).underpowered(measured(-0.01, 0.2, evidence.UNIT)), "shares end at 0"
+    assert not below(0.05).underpowered(measured(0.06, 0.1, evidence.UNIT))
+
+
+def test_how_many_seeds_would_decide():
+    """The first number at which Student's interval of the same mean and spread leaves the limit."""
+    found = measured(-1.0, 3.0)
+    n = below(0).seeds_to_decide(found)
+    spread = np.std(found.values, ddof=1)
+    half = {k: stats.t.ppf(0.975, k - 1) * spread / k**0.5 for k in (n - 1, n)}
+    assert half[n] < 1 <= half[n - 1]
+    flat = Values(by_pair={(i, 0): v for i, v in enumerate([-1, 1, -1, 1.01])}, runs=("a",))
+    assert below(0).seeds_to_decide(evidence.repeated(flat)) == "more than 20"
+
+
+def test_judged_together_more_is_asked_of_each():
+    """Benjamini and Hochberg by hand: the k-th smallest of m is multiplied by m / k, and never above a larger one."""
+    assert rules.among_all([0.01, 0.04, 0.03, 0.5]) == pytest.approx([0.04, 0.16 / 3, 0.16 / 3, 0.5])
+    spread = [measured(low, 1) for low in (0.1, -1)]
+    entries = ledger.judged([claim(lambda m=m: m, above(0), id=str(i)) for i, m in enumerate(spread)])
+    assert [e["verdict"] for e in entries] == [HOLDS, OPEN]
+    assert [e["looked_at"] for e in entries] == [2, 2]
+    weak = measured(0.001, 1)  # 0.05 alone, 0.1 beside another
+    entries = ledger.judged(
+        [claim(lambda: weak, above(0), id="a"), claim(lambda: spread[1], above(0), id="b")]
+    )
+    assert (entries[0]["verdict"], entries[0]["verdict_among_all"]) == (HOLDS, OPEN)
+
+
+def test_claims_that_rest_on_one_closed_form_count_once():
+    one, other = evidence.counted(0.5, 1000, "01/a"), evidence.counted(0.5, 1000, "06/a")
+    trained = measured(0.4, 0.6)
+    claims = [
+        claim(lambda: one, near(0.5, 0.1), id="a"),
+        claim(lambda: other, near(0.5, 0.1), id="b"),
+        claim(lambda: one, below(0.6), id="another question"),
+        claim(lambda: trained, near(0.5, 0.2), id="c"),
+        claim(lambda: trained, near(0.5, 0.2), id="d"),
+    ]
+    entries = ledger.judged(claims)
+    assert [e.get("same_number_as") for e in entries] == [None, "a", None, None, None]
+    assert {e["looked_at"] for e in entries} == {4}, "networks that were trained are no closed form"
+    committed = json.loads((runs.PROJECT / "results" / "claims.json").read_text())
+    same = {e["id"] for e in committed if e.get("same_number_as") == "theorem-1"}
+    assert same == {"c-only-minimiser", "mixture-told"}
+
+
+def test_timings_of_one_run_are_one_run():
+    values = Values(by_pair={(i, None): 1.0 + i / 100 for i in range(12)}, runs=("07_ablations/default",))
+    entry = claim(lambda: evidence.timed(values), below(1.43)).judged()
+    assert entry["seeds"] == [0] and len(entry["values"]) == 12 and entry["asks"] == SEEDS
+    assert entry["interval"] == "Student's t over 12 timings of one run"
+
+
+def test_an_entry_says_how_many_seeds_there_are_and_how_many_are_asked_for():
+    entry = claim(lambda: measured(-2, -1), below(0)).judged()
+    assert (len(entry["seeds"]), entry["asks"]) == (2, 5)
+    assert claim(lambda: evidence.counted(0.5, 1000, "r"), near(0.5, 0.1)).judged()["asks"] == 0
+
+
+def claim(measure, rule, sweep="ledger", id="i"):
+    about = {"statement": "s", "source": "ours", "setting": "digits-lt", "quantity": "q"}
+    return Claim(id=id, measure=measure, rule=rule, sweep=sweep, **about)
 
 
 def test_a_claim_without_its_runs_is_not_tested_and_says_what_makes_them():
@@ -51,12 +147,49 @@ def test_a_claim_without_its_runs_is_not_tested_and_says_what_makes_them():
     def unmeasured():
         return evidence.number({"run": "04_train/a", "metrics": {"x": None}}, "x")
 
-    assert claim(unmeasured, below(0)).judged()["why"] == "04_train/a does not measure x"
+    assert "04_train/a does not measure x" in claim(unmeasured, below(0)).judged()["why"]
+
+
+def test_a_record_that_lacks_its_key_is_no_record_that_is_missing():
+    """A renamed key must not turn a claim into "not tested"."""
+    record = {"run": "04_train/a", "metrics": {"frechet": 1.0, "inner": {"there": 1}}}
+    for metric, key in (("classifier_frechet", "classifier_frechet"), (lambda m: m["inner"]["gone"], "gone")):
+        with pytest.raises(KeyError, match=f"04_train/a: its metrics.json has no {key}"):
+            claim(lambda metric=metric: evidence.number(record, metric), below(0)).judged()
+
+
+@pytest.mark.parametrize(
+    ("notebook", "measure", "key"),
+    [
+        ("01_density_ratio_2d", lambda: minority_share("tiw_dsm"), "tiw_dsm"),
+        (
+            "07_ablations",
+            lambda: seeds_of("threshold", "learned_ratio_1_share_error_minus_always"),
+            "learned_ratio_1",
+        ),
+        ("07_ablations", lambda: seeds_of("better_ratio", "100_score_error"), "better_ratio"),
+    ],
+)
+def test_a_label_in_place_of_a_key_fails(notebook, measure, key, monkeypatch):
+    old = {
+        "trained": {"TIW-DSM": {}},
+        "shares": [],
+        "threshold": {"learned ratio 1 share_error minus always": {}},
+    }
+    record = {"metrics": old, "params": {}, "provenance": {"hashes": {}}}
+    monkeypatch.setattr("workflow.plan.Planned.done", lambda self: True)
+    monkeypatch.setattr("ledger.evidence.read_record", lambda folder: record)
+    with pytest.raises(KeyError, match=f"{notebook}/.*has no .*{key}"):
+        measure()
 
 
 def test_an_open_verdict_says_why():
     entry = claim(lambda: measured(-1, 1), below(0)).judged()
     assert (entry["verdict"], entry["notebooks"]) == (OPEN, ["04_train"]) and "both sides" in entry["why"]
+    assert (
+        entry["seeds_to_decide"] == "more than 20"
+        and "why" not in claim(lambda: measured(-2, -1), below(0)).judged()
+    )
 
 
 @pytest.fixture
@@ -79,18 +212,20 @@ def digits(tmp_path, monkeypatch):
 def test_runs_are_paired_by_seed_and_split(digits):
     found = evidence.difference(trained("tiw_dsm", "total_variation"), trained("iw_dsm", "total_variation"))
     half = 12.7062 * 0.1  # t(0.975, 1) s / sqrt(n) of -0.3 and -0.5
-    assert (found.value, found.low, found.high) == pytest.approx((-0.4, -0.4 - half, -0.4 + half), abs=1e-4)
-    assert found.seeds == [0, 1] and "04_train/digits-lt-iw_dsm-seed0" in found.runs
+    assert (found.value, found.low, found.high) == pytest.approx((-0.4, -1, -0.4 + half), abs=1e-4)
+    assert half > 0.6, "the interval ends where differences of shares do"
+    assert found.seeds == (0, 1) and "04_train/digits-lt-iw_dsm-seed0" in found.runs
     alone = evidence.repeated(trained("tiw_dsm", "total_variation"))
-    assert alone.value == pytest.approx(0.2) and alone.seeds == [0, 1, 2]
+    assert alone.value == pytest.approx(0.2) and alone.seeds == (0, 1, 2)
     first = trained("tiw_dsm", lambda metrics: metrics["shares"][1])
+    assert first.bounds == evidence.ANY and trained("tiw_dsm", "total_variation").bounds == (0, 1)
     assert evidence.repeated(first).value == pytest.approx(0.8)
 
 
 def test_a_run_with_other_parameters_is_not_the_run_that_was_planned(digits):
     r = next(r for r in digits if (r.params["method"], r.params["seed"]) == ("tiw_dsm", 1))
     runs.write_json(r.folder / "params.json", {**r.params, "steps": 5})
-    assert trained("tiw_dsm", "total_variation").seeds == [0, 2]
+    assert trained("tiw_dsm", "total_variation").seeds == (0, 2)
 
 
 def test_runs_that_differ_in_more_than_the_seed_are_not_averaged(digits):
@@ -99,15 +234,15 @@ def test_runs_that_differ_in_more_than_the_seed_are_not_averaged(digits):
 
 
 def test_what_a_record_does_not_hold_is_named(digits):
-    with pytest.raises(evidence.Unmeasured, match="digits-lt-tiw_dsm-seed0 does not measure 'recall'"):
+    with pytest.raises(KeyError, match="digits-lt-tiw_dsm-seed0: its metrics.json has no recall"):
         trained("tiw_dsm", "recall")
     with pytest.raises(evidence.Missing, match="no finished run of 04_train with method w_only"):
         trained("w_only", "total_variation")
 
 
 def test_every_claim_has_a_name_of_its_own_and_a_sweep_that_exists():
-    assert len({c.id for c in claims.CLAIMS}) == len(claims.CLAIMS)
-    for c in claims.CLAIMS:
+    assert len({c.id for c in ledger.CLAIMS}) == len(ledger.CLAIMS)
+    for c in ledger.CLAIMS:
         assert (runs.PROJECT / "workflow" / f"{c.sweep}.yaml").is_file()
         assert c.source.split(",")[0] in ("paper", "ours")
 
@@ -118,4 +253,4 @@ def test_the_committed_ledger_is_what_the_records_say(monkeypatch):
     if subprocess.run(command).returncode:
         pytest.skip("results were made anew here, or this is no git checkout")
     committed = json.loads((runs.PROJECT / "results" / "claims.json").read_text())
-    assert committed == claims.judged(), "results/claims.json is stale: run `make claims`"
+    assert committed == ledger.judged(), "results/claims.json is stale: run `make claims`"

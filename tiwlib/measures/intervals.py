@@ -49,7 +49,9 @@ def share_intervals(groups: np.ndarray, n_groups: int, confidence: float = 0.95)
 # The range of each bounded measure; the unbiased kernel distance may be negative and has none.
 UNIT, DISTANCE = (0.0, 1.0), (0.0, np.inf)
 BOUNDS = {
-    **dict.fromkeys(("minority_share", "total_variation", "pairwise_bias", "precision", "recall", "unsure"), UNIT),
+    **dict.fromkeys(
+        ("minority_share", "total_variation", "pairwise_bias", "precision", "recall", "unsure"), UNIT
+    ),
     **dict.fromkeys(("frechet", "fid", "nearest"), DISTANCE),
     "fairness_discrepancy": (0.0, 2**0.5),
 }

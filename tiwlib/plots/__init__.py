@@ -10,11 +10,10 @@ from tiwlib.plots.data import (
     shares_of_sets,
     use_of_groups,
 )
-from tiwlib.plots.methods import as_table, comparison, cost, in_order, share_lines, training_loss
+from tiwlib.plots.methods import as_table, comparison, cost, share_lines, training_loss
 from tiwlib.plots.ratio import calibration, fit_history, ratio_error_against_sigma, stopping, weights
 from tiwlib.plots.sweeps import against, differences, trade_off
 from tiwlib.plots.two_d import samples_2d, scores_and_ratio, shares_by_objective
-from tiwlib.runs.tables import run_label
 
 __all__ = [
     "against",
@@ -29,10 +28,8 @@ __all__ = [
     "fit_history",
     "group_shares",
     "image_grid",
-    "in_order",
     "needs_and_shares",
     "ratio_error_against_sigma",
-    "run_label",
     "samples_2d",
     "samples_by_group",
     "save_examples",

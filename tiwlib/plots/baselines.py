@@ -7,7 +7,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from tiwlib.measures.intervals import as_text
-from tiwlib.plots.style import close, plain
+from tiwlib.plots.style import close, plain, style_of
 
 
 def needs_and_shares(
@@ -15,11 +15,12 @@ def needs_and_shares(
 ) -> Figure:
     """Group shares of each method, the mean and interval over seeds, with what it requires beside its name.
 
-    methods: label -> {"requires": text, "group_shares": {"mean", "low", "high", "seeds"}}; biased, target: (G,). Two
-    groups: the second one's share as bars. More: a row of shares, darker is more, equal shares in the middle.
+    methods: name -> {"label", "requires", "group_shares": {"mean", "low", "high", "seeds"}}, as in the record of
+    notebook 08; biased, target: (G,). Two groups: the second one's share as bars. More: a row of shares, darker is
+    more, equal shares in the middle.
     """
-    labels = [f"{label}\nneeds {found['requires']}" for label, found in methods.items()]
-    shares = [found["group_shares"] for found in methods.values()]
+    labels = [f"{measures['label']}\nneeds {measures['requires']}" for measures in methods.values()]
+    shares = [measures["group_shares"] for measures in methods.values()]
     figure, axes = plt.subplots(figsize=(7.2, 0.46 * len(labels) + 1.1))
     rows = np.arange(len(labels))
     if len(names) == 2:
@@ -32,9 +33,9 @@ def needs_and_shares(
         axes.errorbar(
             mean, rows, xerr=[mean - low, high - mean], fmt="none", color="black", linewidth=1, capsize=2
         )
-        for row, s in zip(rows, shares, strict=True):
+        for row, (name, s) in enumerate(zip(methods, shares, strict=True)):
             each = [seed[1] for seed in s["seeds"]]
-            axes.plot(each, [row] * len(each), "o", color="C0", markersize=4, alpha=0.8)
+            axes.plot(each, [row] * len(each), **_dots(name))
         for value, text, line in ((biased[1], "biased set", "--"), (target[1], "wanted", "-")):
             axes.axvline(value, color="0.35", linewidth=1, linestyle=line, zorder=0)
             where = {"ha": "center", "va": "bottom", "fontsize": "small", "annotation_clip": False}
@@ -58,10 +59,14 @@ def needs_and_shares(
     return close(figure)
 
 
+def _dots(method: str) -> dict:
+    return style_of(method) | {"linestyle": "", "markersize": 4, "alpha": 0.8}
+
+
 def baseline_table(methods: dict[str, dict]) -> pd.DataFrame:
     """The one table: a row for each method, means with intervals over seeds, and what it requires.
 
-    methods: label -> the measures of `baselines.summary` and "requires".
+    methods: name -> the measures of `baselines.summary`, "label" and "requires".
     """
     columns = {
         "fairness_discrepancy": "fairness discrepancy",
@@ -78,12 +83,12 @@ def baseline_table(methods: dict[str, dict]) -> pd.DataFrame:
     }
     whole = ("extra_parameters", "training_steps", "evaluations")
     rows = {}
-    for label, found in methods.items():
-        rows[label] = {"requires": found["requires"], "shares": _by_group(found["group_shares"])}
+    for measures in methods.values():
+        cells = {"requires": measures["requires"], "shares": _by_group(measures["group_shares"])}
         for name, title in columns.items():
-            cell = found[name]
-            rows[label][title] = f"{cell['mean']:.0f}" if name in whole else as_text(cell)
-        rows[label]["Frechet by group"] = _by_group(found["group_frechet"])
+            cell = measures[name]
+            cells[title] = f"{cell['mean']:.0f}" if name in whole else as_text(cell, name)
+        rows[measures["label"]] = cells | {"Frechet by group": _by_group(measures["group_frechet"])}
     return pd.DataFrame(rows).T
 
 
@@ -92,25 +97,22 @@ def _by_group(cell: dict) -> str:
 
 
 def all_problems(records: dict[str, dict[str, dict]]) -> Figure:
-    """Fairness discrepancy by method, a panel for each problem: a dot for each seed, a bar for their mean.
+    """Fairness discrepancy by method, a panel for each problem: a mark for each seed, a bar for their mean.
 
-    records: problem -> label -> {"requires", "fairness_discrepancy"}.
+    records: problem -> name -> {"label", "requires", "fairness_discrepancy"}.
     """
-    labels = list(dict.fromkeys(label for methods in records.values() for label in methods))
-    needs = {label: found["requires"] for methods in records.values() for label, found in methods.items()}
-    size = (2.1 * len(records) + 2.6, 0.44 * len(labels) + 1)
+    about = {name: measures for methods in records.values() for name, measures in methods.items()}
+    size = (2.1 * len(records) + 2.6, 0.44 * len(about) + 1)
     figure, axes = plt.subplots(1, len(records), figsize=size, sharey=True, squeeze=False)
     for panel, (problem, methods) in zip(axes[0], records.items(), strict=True):
-        for row, label in enumerate(labels):
-            if label not in methods:
-                continue
-            found = methods[label]["fairness_discrepancy"]
-            panel.barh(row, found["mean"], height=0.62, color="0.82")
-            panel.plot(found["seeds"], [row] * len(found["seeds"]), "o", color="C0", markersize=4, alpha=0.8)
+        for row, name in enumerate(about):
+            if name in methods:
+                cell = methods[name]["fairness_discrepancy"]
+                panel.barh(row, cell["mean"], height=0.62, color="0.85")
+                panel.plot(cell["seeds"], [row] * len(cell["seeds"]), **_dots(name))
         panel.set(title=problem, xlabel="fairness discrepancy", xlim=(0, None))
-    axes[0][0].set_yticks(
-        range(len(labels)), [f"{label}\nneeds {needs[label]}" for label in labels], fontsize="small"
-    )
-    axes[0][0].set_ylim(len(labels) - 0.5, -0.5)
+    labels = [f"{measures['label']}\nneeds {measures['requires']}" for measures in about.values()]
+    axes[0][0].set_yticks(range(len(about)), labels, fontsize="small")
+    axes[0][0].set_ylim(len(about) - 0.5, -0.5)
     sns.despine(figure)
     return close(figure)

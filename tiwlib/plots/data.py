@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from tiwlib.plots.style import close, plain
+from tiwlib.runs.tables import run_label
 
 FEW = 20  # groups that can still be told apart by name
 
@@ -113,16 +114,16 @@ def save_examples(images: np.ndarray, groups: np.ndarray, n_groups: int, path: P
 
 
 def samples_by_group(kept: dict[str, Path], names: tuple[str, ...]) -> Figure:
-    """What `save_examples` kept, a panel for each method; names: of the groups, for the rows."""
+    """What `save_examples` wrote, a panel for each method (key -> path); names: of the groups, for the rows."""
     names = names[:FEW]
     figure, axes = plt.subplots(
         1, len(kept), figsize=(1.75 * len(kept) + 0.6, 0.22 * len(names) + 0.4), squeeze=False
     )
-    for panel, (label, path) in zip(axes[0], kept.items(), strict=True):
+    for panel, (key, path) in zip(axes[0], kept.items(), strict=True):
         with Image.open(path) as image:
             pixels = np.asarray(image)
         panel.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-        panel.set(title=plain(label), xticks=[], yticks=[])
+        panel.set(title=run_label(key), xticks=[], yticks=[])
         for row in range(1, len(names)):
             panel.axhline(row * len(pixels) / len(names) - 0.5, color="white", linewidth=1.5)
         sns.despine(ax=panel, left=True, bottom=True)

@@ -6,46 +6,40 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from tiwlib.measures.intervals import as_text
-from tiwlib.objectives import METHODS
-from tiwlib.plots.style import close, plain
-
-LABELS = {name: method.label for name, method in METHODS.items()}
+from tiwlib.plots.style import close, plain, style_of
+from tiwlib.runs.tables import in_order, run_label
 
 
-def training_loss(steps, losses, label: str) -> Figure:
-    """Mean loss between reports against the step."""
+def training_loss(steps, losses, method: str) -> Figure:
+    """Mean loss between reports against the step, of a method of objectives.METHODS."""
     figure, axes = plt.subplots(figsize=(4.6, 2.6))
-    axes.plot(steps, losses, color="C0")
-    axes.set(xlabel="step", ylabel="loss (weighted, a pixel)", title=label, yscale="log")
+    axes.plot(steps, losses, color=style_of(method)["color"])
+    axes.set(xlabel="step", ylabel="loss (weighted, a pixel)", title=run_label(method), yscale="log")
     sns.despine(figure)
     return close(figure)
-
-
-def in_order(labels) -> list[str]:
-    """Run labels in the order of the methods, variants behind their method."""
-    order = list(LABELS.values())
-    return sorted(set(labels), key=lambda label: (order.index(label.split(",")[0]), label))
 
 
 def comparison(
     frame: pd.DataFrame, measures: dict[str, str], context: dict[str, dict[str, float]] | None = None
 ) -> Figure:
-    """A panel for each measure: a dot for each run, a bar for their mean, methods in order.
+    """A panel for each measure: a mark for each run, a bar for their mean, methods in order.
 
-    frame: columns method (label) and the measures; measures: column -> axis label; context: column -> name of a
-    set -> its value, drawn as a line across the panel.
+    frame: columns method (key, as from tables.table) and the measures; measures: column -> axis label; context:
+    column -> name of a set -> its value, drawn as a line across the panel.
     """
     order = in_order(frame.method)
     size = (2.9 * len(measures) + 0.8, 0.36 * len(order) + (1.3 if context else 1))
     figure, axes = plt.subplots(1, len(measures), figsize=size, squeeze=False, sharey=True)
     for panel, (column, label) in zip(axes[0], measures.items(), strict=True):
-        sns.barplot(frame, x=column, y="method", order=order, color="0.8", errorbar=None, ax=panel)
-        sns.stripplot(
-            frame, x=column, y="method", order=order, color="C0", size=5, alpha=0.9, jitter=False, ax=panel
-        )
+        for row, key in enumerate(order):
+            values = frame[column][frame.method == key]
+            panel.barh(row, values.mean(), height=0.7, color="0.85")
+            style = style_of(key) | {"linestyle": "", "markersize": 5, "alpha": 0.9}
+            panel.plot(values, [row] * len(values), **style)
         for (name, value), line in zip((context or {}).get(column, {}).items(), (":", "--"), strict=False):
-            panel.axvline(value, color="black", linestyle=line, linewidth=1.2, label=f"the {name} itself")
-        panel.set(xlabel=label, ylabel="", xlim=(0, None))
+            panel.axvline(value, color="black", linestyle=line, linewidth=1.2, label=f"the {name} set itself")
+        panel.set(xlabel=label, xlim=(0, None), ylim=(len(order) - 0.5, -0.5))
+    axes[0][0].set_yticks(range(len(order)), map(run_label, order))
     if context:
         lines = next(panel for panel, column in zip(axes[0], measures, strict=True) if column in context)
         figure.legend(*lines.get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
@@ -54,26 +48,23 @@ def comparison(
 
 
 def as_table(table: dict, measures: dict[str, str]) -> pd.DataFrame:
-    """Means with their intervals as text, a row for each method. table: method -> measure -> mean, low, high."""
+    """Means with their intervals as text, a row for each method. table: key -> measure -> mean, low, high, seeds."""
     rows = {
-        label: {
-            "seeds": table[label]["seeds"],
-            **{measures[name]: as_text(table[label][name]) for name in measures},
+        run_label(key): {
+            "seeds": table[key]["seeds"],
+            **{label: as_text(table[key][name], name) for name, label in measures.items()},
         }
-        for label in in_order(table)
+        for key in in_order(table)
     }
     return pd.DataFrame(rows).T
 
 
 def share_lines(shares: dict[str, list[float]], names: tuple[str, ...]) -> Figure:
-    """Share of each group among the samples, a line for each method; equal shares in grey."""
+    """Share of each group among the samples, a line for each method; equal shares in grey. shares: key -> (G,)."""
     figure, axes = plt.subplots(figsize=(7.2, 3.2))
     axes.axhline(1 / len(names), color="0.7", linewidth=4, alpha=0.6, label="equal shares")
-    markers = "osD^vPX*"
-    for i, label in enumerate(in_order(shares)):
-        axes.plot(
-            range(len(names)), shares[label], marker=markers[i % len(markers)], linewidth=1, label=label
-        )
+    for key in in_order(shares):
+        axes.plot(range(len(names)), shares[key], linewidth=1, label=run_label(key), **style_of(key))
     axes.set_xticks(range(len(names)), [plain(name) for name in names])
     axes.set(xlabel="group", ylabel="share of samples", ylim=(0, None))
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
@@ -103,8 +94,11 @@ def cost(frame: pd.DataFrame) -> Figure:
             left.barh(order, seconds[stage], left=before, **style)
             before = before + seconds[stage]
     memory = frame[frame.stage == "training"]
-    sns.stripplot(memory, x="peak_memory_mb", y="method", order=order, color="C0", jitter=False, ax=right)
+    for key in order:
+        peaks = memory.peak_memory_mb[memory.method == key]
+        right.plot(peaks, [key] * len(peaks), **style_of(key) | {"linestyle": ""})
     left.set(xlabel="seconds, median over runs", ylabel="")
+    left.set_yticks(range(len(order)), map(run_label, order))
     right.set(
         xlabel="memory at the peak of training (MB)", ylabel="", xlim=(0, 1.1 * memory.peak_memory_mb.max())
     )

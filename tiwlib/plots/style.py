@@ -1,11 +1,57 @@
-"""One style for every figure, readable in grey."""
+"""One style for every figure: a method has one colour, one marker and one line everywhere, and all are told apart."""
 
 import matplotlib.pyplot as plt
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from tiwlib.runs.tables import method_of
+
 sns.set_theme(context="paper", style="ticks", palette="colorblind", font_scale=1.1)
 plt.rcParams.update({"figure.constrained_layout.use": True, "axes.grid": False, "axes.titlesize": "medium"})
+
+# Colour, marker and line of each method; the colours are Okabe and Ito's, for readers of any colour vision.
+METHOD_STYLE = {
+    "dsm_ref": ("#009E73", "s", "--"),
+    "dsm_obs": ("#000000", "o", ":"),
+    "iw_dsm": ("#D55E00", "D", "-."),
+    "tiw_dsm": ("#0072B2", "^", "-"),
+    "w_only": ("#E69F00", "v", (0, (5, 1))),
+    "c_only": ("#CC79A7", "P", (0, (1, 1))),
+    "dsm_bias": ("#56B4E9", "X", (0, (3, 1, 1, 1))),
+}
+# For the other baselines, in the order of their registry: as far from each other and from those above as can be had.
+SPARE = (
+    ("#1414CC", "<"), ("#593109", ">"), ("#52CC70", "p"), ("#513A59", "h"), ("#CC1442", "d"), ("#85CCA8", "*"),
+    ("#6C3380", "8"), ("#090959", "H"), ("#8A8A3C", "x"), ("#7F7F7F", "+"),
+)  # fmt: skip
+
+
+def style_of(key: str) -> dict:
+    """color, marker and linestyle of a method, for matplotlib; a variant of a method has its colour, and is hollow.
+
+    key: a name of objectives.METHODS or baselines.METHODS, or "<method>_<variant>". A method that has no row in
+    METHOD_STYLE, and another name, is a ValueError.
+    """
+    if key in METHOD_STYLE:
+        name = key
+    elif key in (others := _others()):
+        colour, marker = SPARE[others.index(key)]
+        return {"color": colour, "marker": marker, "linestyle": "-"}
+    else:
+        name = method_of(key)
+    if name not in METHOD_STYLE:
+        raise ValueError(f"method={name!r}: has no colour; give it a row of METHOD_STYLE in plots/style.py")
+    colour, marker, line = METHOD_STYLE[name]
+    hollow = {} if key == name else {"markerfacecolor": "white"}
+    return {"color": colour, "marker": marker, "linestyle": line, **hollow}
+
+
+def _others() -> list[str]:
+    """The baselines without a row above."""
+    # Here, for it takes a second and `import tiwlib.plots` needs none of it.
+    from tiwlib.baselines import METHODS
+
+    return [name for name in METHODS if name not in METHOD_STYLE]
 
 
 def close(figure: Figure) -> Figure:

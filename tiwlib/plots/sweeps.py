@@ -8,10 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
 
 from tiwlib.measures.intervals import mean_interval
-from tiwlib.plots.methods import in_order
-from tiwlib.plots.style import close
-
-MARKERS, LINES = "osD^vPX*", ("-", "--", "-.", ":")
+from tiwlib.plots.style import close, style_of
+from tiwlib.runs.tables import in_order, run_label
 
 
 def summary(values: pd.Series) -> tuple[float, float]:
@@ -25,7 +23,7 @@ def summary(values: pd.Series) -> tuple[float, float]:
 def against(frame: pd.DataFrame, x: str, xlabel: str, measures: dict[str, str]) -> Figure:
     """Each measure against x (log scale), a line for each method.
 
-    frame: columns method, x, seed and the measures; measures: column -> axis label.
+    frame: columns method (key), x, seed and the measures; measures: column -> axis label.
     """
     figure, axes = plt.subplots(1, len(measures), figsize=(3.6 * len(measures), 3.3), squeeze=False)
     ticks = sorted(frame[x].unique())
@@ -33,9 +31,9 @@ def against(frame: pd.DataFrame, x: str, xlabel: str, measures: dict[str, str]) 
         for i, method in enumerate(in_order(frame.method)):
             part = frame[frame.method == method].groupby(x)[column].apply(summary)
             mean, half = np.array(part.tolist()).T
-            style = {"marker": MARKERS[i], "linestyle": LINES[i % 4], "color": f"C{i}", "capsize": 2}
+            style = style_of(method) | {"capsize": 2, "label": run_label(method)}
             aside = 1.03 ** (i - 1.5)  # so that intervals do not hide each other
-            panel.errorbar(part.index * aside, mean, half, label=method, markersize=5, linewidth=1.2, **style)
+            panel.errorbar(part.index * aside, mean, half, markersize=5, linewidth=1.2, **style)
         panel.set(xscale="log", xlabel=xlabel, ylabel=label, ylim=(0, None))
         panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         panel.xaxis.set_minor_locator(NullLocator())
@@ -48,18 +46,18 @@ def against(frame: pd.DataFrame, x: str, xlabel: str, measures: dict[str, str]) 
 def trade_off(frame: pd.DataFrame, x: str, y: str, labels: tuple[str, str]) -> Figure:
     """Quality x against bias y, a path over alpha for each method; down and left is better.
 
-    frame: columns method, alpha, seed, x, y; labels: of both axes.
+    frame: columns method (key), alpha, seed, x, y; labels: of both axes.
     """
     figure, panel = plt.subplots(figsize=(5.4, 3.8))
     for i, method in enumerate(in_order(frame.method)):
         part = frame[frame.method == method]
         points = {a: (summary(rows[x]), summary(rows[y])) for a, rows in part.groupby("alpha")}
         (mean_x, half_x), (mean_y, half_y) = np.array(list(points.values())).transpose(1, 2, 0)
-        style = {"marker": MARKERS[i], "linestyle": LINES[i], "color": f"C{i}"}
-        panel.errorbar(mean_x, mean_y, half_y, half_x, label=method, elinewidth=0.5, markersize=6, **style)
+        style = style_of(method) | {"label": run_label(method)}
+        panel.errorbar(mean_x, mean_y, half_y, half_x, elinewidth=0.5, markersize=6, **style)
         for alpha, at_x, at_y in zip(points, mean_x, mean_y, strict=True):
             offset = {"xytext": (5, 5 if i else -12), "textcoords": "offset points"}
-            panel.annotate(f"{alpha:g}", (at_x, at_y), color=f"C{i}", fontsize="small", **offset)
+            panel.annotate(f"{alpha:g}", (at_x, at_y), color=style["color"], fontsize="small", **offset)
     panel.set(xlabel=labels[0], ylabel=labels[1], xlim=(0, None), ylim=(0, None))
     panel.xaxis.set_minor_formatter(NullFormatter())
     panel.legend(frameon=False, title=r"power $\alpha$ at each point")
@@ -70,7 +68,7 @@ def trade_off(frame: pd.DataFrame, x: str, y: str, labels: tuple[str, str]) -> F
 def differences(frame: pd.DataFrame, base: str, measures: dict[str, str]) -> Figure:
     """Each method minus the method `base`, paired by seed: a dot for each seed, mean and interval in black.
 
-    frame: columns method, seed and the measures; measures: column -> axis label.
+    frame: columns method (key), seed and the measures; measures: column -> axis label.
     """
     order = [method for method in in_order(frame.method) if method != base]
     size = (3.4 * len(measures) + 0.8, 0.42 * len(order) + 1.1)
@@ -81,9 +79,12 @@ def differences(frame: pd.DataFrame, base: str, measures: dict[str, str]) -> Fig
         for row, method in enumerate(order):
             paired = (wide[method] - wide[base]).dropna()
             mean, half = summary(paired)
-            panel.plot(paired, np.full(len(paired), row), "o", color="C0", alpha=0.7, markersize=5)
+            style = style_of(method) | {"linestyle": "", "alpha": 0.8, "markersize": 5}
+            panel.plot(paired, np.full(len(paired), row), **style)
             panel.errorbar(mean, row + 0.22, xerr=half, fmt="D", color="black", capsize=3, markersize=4)
         panel.set(xlabel=f"difference in\n{label}", ylim=(len(order) - 0.4, -0.6))
-        panel.set_yticks(range(len(order)), [f"{method} minus {base}" for method in order])
+        panel.set_yticks(
+            range(len(order)), [f"{run_label(method)} minus {run_label(base)}" for method in order]
+        )
     sns.despine(figure)
     return close(figure)

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 
 from tiwlib.gaussians import MODES, ExactRatio
 from tiwlib.objectives import weight_and_correction
-from tiwlib.plots.style import close
+from tiwlib.plots.style import close, style_of
+from tiwlib.runs.tables import run_label
 
 
 def plane(extent: float, n: int) -> torch.Tensor:
@@ -103,14 +104,20 @@ def samples_2d(samples: dict[str, torch.Tensor], shares: dict[str, str], extent:
 def shares_by_objective(frame: pd.DataFrame, target: float, observed: float) -> Figure:
     """Minority share of trained models, a point for each seed, beside the closed form of each objective.
 
-    frame: columns method (label), seed, share, closed_form.
+    frame: columns method (key), seed, share, closed_form.
     """
     figure, axes = plt.subplots(figsize=(6.4, 3.2))
     for value, name, line in ((target, "unbiased", "-"), (observed, "observed mixture", "--")):
         axes.axhline(value, color="0.6", linestyle=line, linewidth=1)
         where = {"xycoords": ("axes fraction", "data"), "va": "center", "ha": "left", "color": "0.35"}
         axes.annotate(f"{name} {value:.2f}", (1.01, value), **where)
-    sns.stripplot(frame, x="method", y="share", color="C0", size=5, jitter=False, alpha=0.7, ax=axes)
+    order = list(dict.fromkeys(frame.method))
+    for at, key in enumerate(order):
+        shares = frame.share[frame.method == key]
+        axes.plot(
+            [at] * len(shares), shares, **style_of(key) | {"linestyle": "", "alpha": 0.8, "markersize": 5}
+        )
+    axes.set_xticks(range(len(order)), map(run_label, order))
     exact = frame.groupby("method", sort=False).closed_form.first()
     axes.plot(
         range(len(exact)),
@@ -122,7 +129,7 @@ def shares_by_objective(frame: pd.DataFrame, target: float, observed: float) -> 
         markeredgewidth=1.4,
     )
     handles = [
-        plt.Line2D([], [], marker="o", linestyle="", color="C0", label="trained, one point a seed"),
+        plt.Line2D([], [], marker="o", linestyle="", color="0.4", label="trained, one mark a seed"),
         plt.Line2D(
             [], [], marker="D", linestyle="", color="black", markerfacecolor="none", label="closed form"
         ),

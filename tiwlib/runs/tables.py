@@ -1,20 +1,46 @@
 """The records of notebook 04 as tables: which runs may be compared, what they measured, and what they cost."""
 
+import re
+
 import pandas as pd
 
-from tiwlib.objectives import method
+from tiwlib.objectives import METHODS
 from tiwlib.runs.record import differences
 
 TIME = {"time_dependent": "time-dependent", "time_independent": "time-independent"}
 FREE = ("run", "method", "seed", "reference_fraction")  # what runs that are compared may always differ in
 
 
-def run_label(name: str, reference_fraction: float | None) -> str:
-    """How tables and figures name a run: the method, and the mixture where it is not the method's own."""
-    label = method(name).label
+def run_key(method: str, reference_fraction: float | None) -> str:
+    """The name of a method's runs in records: the method, and the mixture where it is not the method's own."""
     if reference_fraction is None:
-        return label
-    return f"{label}, half" if reference_fraction == 0.5 else f"{label}, pi {reference_fraction:g}"
+        return method
+    return (
+        f"{method}_half"
+        if reference_fraction == 0.5
+        else f"{method}_pi_{reference_fraction:g}".replace(".", "_")
+    )
+
+
+def method_of(key: str) -> str:
+    """The method of a key from `run_key`, or of another variant "<method>_<variant>"; else a ValueError."""
+    names = [name for name in METHODS if key == name or key.startswith(f"{name}_")]
+    if not names:
+        raise ValueError(f"key={key!r}: must be a method, or begin with one and '_': {', '.join(METHODS)}")
+    return max(names, key=len)
+
+
+def run_label(key: str) -> str:
+    """What figures and tables call a key: dsm_obs_half is "DSM(obs), half", tiw_dsm_alpha_2 "TIW-DSM, alpha 2"."""
+    name = method_of(key)
+    variant = re.sub(r"(\d)_(\d)", r"\1.\2", key[len(name) + 1 :]).replace("_", " ")
+    return f"{METHODS[name].label}, {variant}" if variant else METHODS[name].label
+
+
+def in_order(keys) -> list[str]:
+    """Keys in the order of the methods, variants behind their method."""
+    order = list(METHODS)
+    return sorted(set(keys), key=lambda key: (order.index(method_of(key)), key))
 
 
 def comparable(records: list[dict], vary: tuple[str, ...] = ()) -> None:
@@ -43,13 +69,13 @@ def _hash(record: dict, name: str) -> str | None:
 
 
 def table(records: list[dict]) -> pd.DataFrame:
-    """A row for each run: run, seed, split (hash), method (label), setting, alpha, and all numbers of its metrics."""
+    """A row for each run: run, seed, split (hash), method (key), setting, alpha, and all numbers of its metrics."""
     rows = [
         {
             "run": r["run"],
             "seed": r["params"]["seed"],
             "split": _hash(r, "split"),
-            "method": run_label(r["params"]["method"], r["params"]["reference_fraction"]),
+            "method": run_key(r["params"]["method"], r["params"]["reference_fraction"]),
             "setting": r["metrics"]["setting"],
             "alpha": r["params"]["alpha"],
             **{name: value for name, value in r["metrics"].items() if isinstance(value, int | float)},
@@ -67,9 +93,9 @@ def costs(records: list[dict]) -> pd.DataFrame:
     """
     rows, left_out = [], ("classifier", "training_resumed")
     for r in records:
-        label = run_label(r["params"]["method"], r["params"]["reference_fraction"])
+        key = run_key(r["params"]["method"], r["params"]["reference_fraction"])
         stages = r["provenance"].get("stages", {})
-        rows += [{"method": label, "stage": s, **cost} for s, cost in stages.items() if s not in left_out]
+        rows += [{"method": key, "stage": s, **cost} for s, cost in stages.items() if s not in left_out]
     return pd.DataFrame(rows, columns=["method", "stage", "seconds", "peak_memory_mb"])
 
 
@@ -79,7 +105,7 @@ def weights(records: list[dict]) -> pd.DataFrame:
     Columns: estimator, sigma, log10_w, share.
     """
     parts = [
-        pd.read_csv(r["folder"] / "weights.csv").assign(estimator=TIME[method(r["params"]["method"]).ratio])
+        pd.read_csv(r["folder"] / "weights.csv").assign(estimator=TIME[METHODS[r["params"]["method"]].ratio])
         for r in records
         if r["params"]["method"] in ("tiw_dsm", "iw_dsm") and (r["folder"] / "weights.csv").exists()
     ]
