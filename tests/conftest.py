@@ -2,7 +2,7 @@
 
 import pytest
 
-import tiwlib  # noqa: F401
+import tiwlib.torchvision_cpu  # noqa: F401
 
 
 @pytest.fixture(scope="module")

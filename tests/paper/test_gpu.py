@@ -1,6 +1,7 @@
 """What only a GPU can show; `pytest -m gpu` on a machine that has one."""
 
 import re
+from functools import partial
 from itertools import islice
 
 import pytest
@@ -12,6 +13,8 @@ from tiwlib.batches import Observed, draw
 from tiwlib.data.images import OnDevice, Subset
 from tiwlib.networks import image_denoiser, image_ratio, seeded
 from tiwlib.noise import LogNormal
+from tiwlib.runs.checkpoints import Checkpoint
+from tiwlib.training import TrainingConfig
 
 pytestmark = [
     pytest.mark.gpu,
@@ -19,7 +22,8 @@ pytestmark = [
 ]
 
 
-def trained(device, precision="fp32", compiled=False, checkpoint=None, reports=None, **schedule):
+def trained(device, *, precision="fp32", compiled=False, folder=None, reports=None, **options):
+    """A small denoiser after TIW-DSM on random images, the losses so far (steps,), and the two sets on the device."""
     images = torch.randint(
         0, 256, (64, 3, 16, 16), generator=torch.Generator().manual_seed(0), dtype=torch.uint8
     )
@@ -32,22 +36,49 @@ def trained(device, precision="fp32", compiled=False, checkpoint=None, reports=N
     if compiled:
         devices.compile_backbone(denoiser)
         devices.compile_backbone(ratio)
-    plan = training.Schedule(
-        **{"steps": 20, "batch_size": 32, "precision": precision, "flip": True, **schedule}
+    config = TrainingConfig(
+        **{"steps": 20, "batch_size": 32, "precision": precision, "flip": True, **options}
     )
-    options = {"ratio": ratio, "accelerator": accelerator, "checkpoint": checkpoint}
+    loss = objectives.method("tiw_dsm").loss(ratio)
+    checkpoint = Checkpoint(folder) if folder else None
     loop = training.train(
-        denoiser, objectives.method("tiw_dsm"), Observed(*sets, 0.5), LogNormal(), plan, **options
+        denoiser,
+        loss,
+        Observed(*sets, 0.5),
+        LogNormal(),
+        config,
+        accelerator=accelerator,
+        checkpoint=checkpoint,
     )
     return denoiser, torch.cat([r.losses for r in islice(loop, reports)]), sets
 
 
+@torch.no_grad()
+def computes_with_the_average(build, x, device):
+    """A compiled denoiser equals the plain one before and after an average of weights is copied into both."""
+    plain, compiled = (seeded(build, seed=0).to(device).eval() for _ in range(2))
+    average = EMAModel(seeded(build, seed=1).to(device).parameters())
+    devices.compile_backbone(compiled)
+    x = x.to(device)
+    sigma = torch.ones(len(x), device=device)
+    before = compiled(x, sigma)
+    assert torch.allclose(before, plain(x, sigma), atol=1e-2 if x.is_cuda else 1e-5)
+    for denoiser in (plain, compiled):
+        average.copy_to(denoiser.parameters())
+    assert torch.allclose(compiled(x, sigma), plain(x, sigma), atol=1e-2 if x.is_cuda else 1e-5)
+    assert (compiled(x, sigma) - before).abs().max() > 5e-2
+
+
+def test_a_compiled_denoiser_computes_with_the_average_that_is_copied_in():
+    computes_with_the_average(partial(image_denoiser, 3, 16, 16), torch.randn(4, 3, 16, 16), "cuda")
+
+
 def test_a_run_that_was_stopped_goes_on(tmp_path):
     """Adam is fused here, and wants its moments laid out in memory as the weights are."""
-    schedule = {"log_every": 5, "checkpoint_minutes": 0}
-    _, whole, _ = trained("cuda", **schedule)
-    trained("cuda", checkpoint=tmp_path / "run", reports=2, **schedule)
-    _, resumed, _ = trained("cuda", checkpoint=tmp_path / "run", **schedule)
+    options = {"log_every": 5, "checkpoint_minutes": 0}
+    _, whole, _ = trained("cuda", **options)
+    trained("cuda", folder=tmp_path / "run", reports=2, **options)
+    _, resumed, _ = trained("cuda", folder=tmp_path / "run", **options)
     assert len(resumed) == 20 and torch.allclose(resumed, whole, rtol=1e-2)
 
 
@@ -68,11 +99,10 @@ def test_a_step_does_not_wait_for_the_device():
     ratio = seeded(image_ratio, 3, 16, seed=1).to("cuda").requires_grad_(False).eval()
     optimiser = torch.optim.Adam(denoiser.parameters(), fused=True)
     ema = EMAModel(denoiser.parameters(), foreach=True)
-    method = objectives.method("tiw_dsm")
+    loss = partial(objectives.method("tiw_dsm").loss(ratio), denoiser)
 
     def step():
         drawn = draw(observed, 32, noise_distribution, accelerator.device, flip=True)
-        loss = lambda *parts: method.loss(denoiser, *parts, ratio, 0.5, 1.0)  # noqa: E731
         training.learn(accelerator, denoiser, optimiser, loss, drawn, micro_batch=16)
         ema.step(denoiser.parameters())
 
