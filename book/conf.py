@@ -14,12 +14,13 @@ html_title = "Unbiased diffusion<br>from biased data"
 html_short_title = "Unbiased diffusion from biased data"
 copyright = "the contributors, MIT licence"
 language = "en"
+smartquotes = False  # -- and ... stand in commands and shapes
 
 root_doc = "book/index"
 include_patterns = ["book/**.md", "notebooks/[0-9]*.ipynb", "docs/*.md", "data/README.md", "CONTRIBUTING.md"]
 exclude_patterns = ["build", ".*", "results", "checkpoints", "**/.ipynb_checkpoints", "shared"]
-# A toctree may ask for a page that is not there yet: CONTRIBUTING.md.
-suppress_warnings = ["toc.empty_glob"]
+# An annotation in a signature names a class by its last name alone, which two modules may share.
+suppress_warnings = ["ref.python"]
 
 extensions = ["myst_nb", "sphinx.ext.mathjax", "generated", "api", "mathjax", "repository", "notebooks"]
 
@@ -34,6 +35,7 @@ myst_dmath_double_inline = True
 html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["book.css"]
+html_js_files = [("ledger.js", {"type": "module"})]
 html_copy_source = False
 html_show_sphinx = False
 html_scaled_image_link = True
