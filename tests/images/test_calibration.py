@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from tiwlib.measures import metrics
+from tiwlib.measures import weights
 
 
 def test_calibration_of_a_calibrated_and_of_an_overconfident_ratio():
@@ -11,5 +11,5 @@ def test_calibration_of_a_calibrated_and_of_an_overconfident_ratio():
     log_ratio = rng.normal(size=20_000)
     label = (rng.random(20_000) < 1 / (1 + np.exp(-log_ratio))).astype(float)
     calibrated = pd.DataFrame({"log_ratio": log_ratio, "label": label})
-    assert metrics.calibration_error(calibrated) < 0.02  # 8 bins of 2,500: standard error 0.01
-    assert metrics.calibration_error(calibrated.assign(log_ratio=4 * log_ratio)) > 0.1
+    assert weights.calibration_error(calibrated) < 0.02  # 8 bins of 2,500: standard error 0.01
+    assert weights.calibration_error(calibrated.assign(log_ratio=4 * log_ratio)) > 0.1

@@ -1,6 +1,5 @@
 """Two processes, gloo on the CPU: the gradient of one, samples of one, one writer."""
 
-import ast
 import json
 
 import numpy as np
@@ -9,13 +8,16 @@ import torch
 from filelock import FileLock
 from safetensors.torch import load_file
 
-from tiwlib import objectives
+from tiwlib import runs
 from tiwlib.batches import draw, seed_step
-from tiwlib.runs import checkpoints, declared
-from tiwlib.runs.experiment import Experiment, launch, refuse_missing_devices
+from tiwlib.runs.config import ExperimentConfig, refuse_missing_devices
+from tiwlib.runs.experiment import from_parameters
+from tiwlib.runs.processes import launch, samples
+from tiwlib.runs.states import Checkpoint
+from tiwlib.training import TrainingConfig
 
 TINY = {
-    "ratio_steps": 4, "steps": 1, "batch_size": 16, "width": 8, "n_samples": 7, "sampling_steps": 3, "device": "cpu",
+    "ratio_steps": 4, "steps": 1, "batch_size": 16, "width": 8, "n_samples": 93, "sampling_steps": 3, "device": "cpu",
     "reference_fraction": 0.5,
 }  # fmt: skip
 
@@ -23,62 +25,58 @@ TINY = {
 @pytest.fixture
 def params(tmp_path, monkeypatch):
     monkeypatch.setenv("TIWLIB_CHECKPOINTS", str(tmp_path / "checkpoints"))
-    defaults = {name: ast.literal_eval(entry["default"]) for name, entry in declared("04_train").items()}
-    return defaults | TINY | {"root": str(tmp_path / "data")}
+    return runs.defaults("04_train") | TINY | {"root": str(tmp_path / "data")}
 
 
 def test_two_processes_take_the_step_of_one_with_the_same_batch(params):
     """After one step Adam's first moment is a tenth of the gradient. One process takes both processes' draws."""
     params["num_processes"] = 2
-    both = Experiment(params)
-    fitted = both.fit_ratio()
-    launch(params, both.checkpoint)
-    (state,) = checkpoints.states(both.checkpoint)
+    both = from_parameters(params)
+    fitted = both.ratio()
+    launch(params, both.folder)
+    (state,) = Checkpoint(both.folder).states()
     moments = {n: v for n, v in load_file(state).items() if n.endswith("exp_avg")}
 
     denoiser, halves = both.denoiser(), []
     for process in (0, 1):
         seed_step(params["seed"], 0, process)
-        halves.append(draw(both.observed, 8, both.noise_distribution, torch.device("cpu")))
+        halves.append(draw(both.observed(), 8, both.problem.noise_distribution, torch.device("cpu")))
     x0, sigma, noise = (torch.cat(parts) for parts in zip(*halves, strict=True))
     assert not torch.equal(halves[0][1], halves[1][1])  # each process draws its own
-    objectives.method("tiw_dsm").loss(denoiser, x0, sigma, noise, fitted, 0.5).mean().backward()
+    both.loss(fitted)(denoiser, x0, sigma, noise).mean().backward()
     assert len(moments) == len(list(denoiser.parameters()))
     for i, p in enumerate(denoiser.parameters()):
         assert torch.allclose(moments[f"optimiser.{i}.exp_avg"], 0.1 * p.grad, rtol=1e-4, atol=1e-7)
 
-    # the notebook takes up the finished state and the samples, and one process alone would have drawn the same
-    taken = both.denoiser()
-    assert [r.step for r in both.train(taken, fitted)] == [1]
-    drawn = both.sample(taken)
-    (both.checkpoint / "samples-7-3.npy").unlink()
-    difference = np.abs(drawn.astype(int) - both.sample(taken).astype(int))
-    assert drawn.shape == (7, 1, 8, 8) and difference.max() <= 1  # a batch of 3 and 4, or of 7: rounding
-    kept = {".lock", "log.txt", "parameters.json", state.name}
-    assert {p.name for p in both.checkpoint.iterdir()} == kept
-    assert json.loads((both.checkpoint / "parameters.json").read_text()) == params
+    # the notebook resumes the finished state and finds the samples, and one process alone would have drawn the same
+    resumed = both.denoiser()
+    assert [r.step for r in both.train(resumed, fitted)] == [1]
+    of_two = samples(both, resumed)
+    (both.folder / "samples-93-3.npy").unlink()
+    difference = np.abs(of_two.astype(int) - samples(both, resumed).astype(int))
+    assert of_two.shape == (93, 1, 8, 8) and difference.max() <= 1  # batches of 46 and 47, or of 93: rounding
+    assert {p.name for p in both.folder.iterdir()} == {".lock", "log.txt", "parameters.json", state.name}
+    assert json.loads((both.folder / "parameters.json").read_text()) == params
     both.forget()
-    assert not both.checkpoint.exists()
+    assert not both.folder.exists()
 
 
 def test_two_commands_do_not_train_one_run(params):
-    experiment = Experiment(params)
-    experiment.checkpoint.mkdir(parents=True)
+    experiment = from_parameters(params)
+    experiment.folder.mkdir(parents=True)
+    fitted = experiment.ratio()
     with (
-        FileLock(experiment.checkpoint / ".lock"),
+        FileLock(experiment.folder / ".lock"),
         pytest.raises(RuntimeError, match="run='digits-lt-tiw_dsm-pi0.5-seed0': another process is at work"),
     ):
-        next(experiment.train(experiment.denoiser(), None))
-    assert [r.step for r in experiment.train(experiment.denoiser(), experiment.fit_ratio())] == [1]
+        next(experiment.train(experiment.denoiser(), fitted))
+    assert [r.step for r in experiment.train(experiment.denoiser(), fitted)] == [1]
 
 
 def test_a_process_that_fails_is_shown(params):
-    params |= {"num_processes": 2, "ratio_features": "nowhere.pth"}
-    with pytest.raises(
-        RuntimeError,
-        match="(?s)num_processes=2: a process failed.*ratio_features=.*nowhere.pth.: no such file",
-    ):
-        launch(params, Experiment(params).checkpoint)
+    params |= {"num_processes": 2, "setting": "nowhere.json"}
+    with pytest.raises(RuntimeError, match="(?s)num_processes=2: a process failed.*nowhere.json"):
+        launch(params, runs.checkpoints() / "04_train" / "run")
 
 
 def test_more_processes_than_gpus_are_refused(monkeypatch):
@@ -91,9 +89,10 @@ def test_more_processes_than_gpus_are_refused(monkeypatch):
 
 
 def test_bad_parameters_are_refused_before_anything_is_fitted(params):
-    for change in ({"batch_size": 15}, {"n_samples": 1}):
+    for change in ({"training": TrainingConfig(steps=1, batch_size=15)}, {"n_samples": 1}):
         with pytest.raises(ValueError, match="must be a multiple of, and at least, num_processes=2"):
-            Experiment(params | {"num_processes": 2} | change)
-    for name, value in {"network": "huge", "n_samples": 0, "precision": "fp8", "method": "gan"}.items():
+            ExperimentConfig(device="cpu", num_processes=2, **change)
+    bad = {"network": "huge", "n_samples": 0, "precision": "fp8", "method": "gan", "width": 12, "alpha": -1.0}
+    for name, value in bad.items():
         with pytest.raises(ValueError, match=f"{name}={value!r}"):
-            Experiment(params | {name: value})
+            from_parameters(params | {name: value})

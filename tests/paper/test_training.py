@@ -8,7 +8,6 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiwlib.runs.checkpoints import Checkpoint
 from two_d_training import CONFIG, NOISE_DISTRIBUTION, loss_of, observed, points, run, state_names, weights
 
 from tiwlib import batches, devices, training
@@ -16,6 +15,7 @@ from tiwlib.gaussians import EXACT_RATIO
 from tiwlib.networks import image_denoiser, seeded
 from tiwlib.noise import LogNormal
 from tiwlib.objectives import METHODS, dsm
+from tiwlib.runs.states import Checkpoint
 from tiwlib.training import TrainingConfig
 
 
