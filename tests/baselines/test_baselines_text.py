@@ -7,7 +7,7 @@ from tiwlib.baselines.guidance import Attribute, Guided, Predictor, fit_predicto
 from tiwlib.baselines.text import TextDenoiser, UNet2DConditionModel
 from tiwlib.networks import seeded
 from tiwlib.sampling import heun
-from tiwlib.training import Schedule
+from tiwlib.training import TrainingConfig
 
 ALPHAS = (1 - torch.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2).cumprod(0)  # Stable Diffusion's a_t^2
 
@@ -114,13 +114,13 @@ def test_distribution_guidance_takes_it_as_it_is(scale):
 
 def fit_with(denoiser, x, grid):
     attribute = Attribute(Brightness(), (0.5, 0.5))
-    plan = Schedule(30, 8)
+    config = TrainingConfig(steps=30, batch_size=8)
 
     def drawn(network):
         return heun(network, x, grid)
 
     with torch.enable_grad():
-        return fit_predictors(denoiser, [attribute], grid[2:4], drawn, hidden=0, plan=plan, seed=0)
+        return fit_predictors(denoiser, [attribute], grid[2:4], drawn, hidden=0, config=config, seed=0)
 
 
 def test_what_it_cannot_run_is_refused():

@@ -1,4 +1,4 @@
-"""What each method must show, on the plane at a seed that no reported run has; notebook 08 has digits."""
+"""What each method must show, on the 2-D example at a seed that no reported run has; notebook 08 has digits."""
 
 import dataclasses
 
@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tiwlib import baselines as siblings
-from tiwlib import objectives
+from tiwlib import baselines, objectives
 from tiwlib.baselines import models
 from tiwlib.baselines.evaluation import draw, relative_cost
 from tiwlib.baselines.ratio_guidance import Guided
@@ -16,24 +15,24 @@ from tiwlib.gaussians import GaussianMixture
 from tiwlib.networks import seeded
 
 pytestmark = pytest.mark.usefixtures("own_checkpoints")
-BUDGET = siblings.Budget(steps=1000)
+BUDGET = baselines.Budget(steps=1000)
 SEED = 101
 
 
 @pytest.fixture(scope="module")
 def problem():
-    return siblings.problem("gmm", SEED)
+    return baselines.problem("gmm", SEED)
 
 
 @pytest.fixture(scope="module")
 def base(problem):
-    return siblings.trained_once(problem, "dsm_bias", BUDGET, SEED)
+    return baselines.trained_once(problem, "dsm_bias", BUDGET, SEED)
 
 
 def run(problem, name, **options):
-    method = siblings.method(name, **options)
-    log = method.fit(problem, siblings.base_of(method, problem, BUDGET, SEED), BUDGET, SEED)
-    return siblings.evaluate(problem, method.denoiser(), log, seed=SEED)[0]
+    method = baselines.baseline(name, **options)
+    log = method.fit(problem, baselines.base_of(method, problem, BUDGET, SEED), BUDGET, SEED)
+    return baselines.evaluate(problem, method.denoiser(), log, seed=SEED)[0]
 
 
 @pytest.mark.slow
@@ -50,9 +49,9 @@ def run(problem, name, **options):
 def test_shares_come_within_five_points_of_equal_ones(problem, base, name, options):
     """One seed, no interval; the biased set has 0.1, and 2,000 samples have a standard error of 0.011."""
     measures = run(problem, name, **options)
-    unguided = siblings.evaluate(problem, *base, seed=SEED)[0]
+    unguided = baselines.evaluate(problem, *base, seed=SEED)[0]
     assert abs(measures["minority_share"] - 0.5) < 0.05
-    assert measures["discrepancy"] < unguided["discrepancy"] / 2
+    assert measures["fairness_discrepancy"] < unguided["fairness_discrepancy"] / 2
     assert measures["frechet"] < unguided["frechet"]
 
 
@@ -64,7 +63,7 @@ def test_the_released_indicator_does_not_debias(problem):
 @pytest.mark.slow
 def test_a_wanted_share_of_the_inferred_group_decides(problem):
     """The share q is prior knowledge: three times the true one dilutes the rare group with common samples."""
-    right, wrong = (run(problem, "invdiff", share=q)["discrepancy"] for q in (0.1, 0.3))
+    right, wrong = (run(problem, "invdiff", share=q)["fairness_discrepancy"] for q in (0.1, 0.3))
     assert right < wrong
 
 
@@ -85,9 +84,9 @@ def test_two_attributes_are_balanced_at_once(problem):
             return (x[:, self.axis] > 0).long()
 
     four = dataclasses.replace(problem, biased=x0, classifier=Half(0), key={"problem": "four modes"})
-    others = (siblings.Attribute(Half(1), (0.5, 0.5)),)
-    method = siblings.method("adp", hidden=64, temperature=4.0, gamma=100.0, others=others)
-    base = siblings.base_of(method, four, BUDGET, SEED)
+    others = (baselines.Attribute(Half(1), (0.5, 0.5)),)
+    method = baselines.baseline("adp", hidden=64, temperature=4.0, gamma=100.0, others=others)
+    base = baselines.base_of(method, four, BUDGET, SEED)
     method.fit(four, base, BUDGET, SEED)
     unguided, guided = (
         (draw(four, denoiser, 2000, SEED, 20) > 0).double().mean(0) for denoiser in (base, method.denoiser())
@@ -100,8 +99,8 @@ def test_two_attributes_are_balanced_at_once(problem):
 def test_guidance_of_h_costs_little_and_that_of_the_ratio_a_network_more(problem, base):
     others = {}
     for name in ("adp", "ratio_guidance", "tiw_dsm"):
-        method = siblings.method(name)
-        method.fit(problem, siblings.base_of(method, problem, BUDGET, SEED), BUDGET, SEED)
+        method = baselines.baseline(name)
+        method.fit(problem, baselines.base_of(method, problem, BUDGET, SEED), BUDGET, SEED)
         others[name] = method.denoiser()
     found = relative_cost(problem, base[0], others, n=2000, steps=20)
     assert found["adp"] <= 1.6
@@ -112,20 +111,17 @@ def test_guidance_of_h_costs_little_and_that_of_the_ratio_a_network_more(problem
 @pytest.mark.slow
 def test_ratio_guidance_keeps_part_of_its_base_s_mixture():
     """Why it falls behind TIW-DSM on digits: the same ratio takes a base of half-and-half batches farther."""
-    budget, seed = siblings.Budget(steps=1500), 0
-    problem = siblings.problem("low-high", seed)
-    fitted, _ = models.ratio_once(problem, "time_dependent", budget, seed)
+    budget, seed = baselines.Budget(steps=1500), 0
+    problem = baselines.problem("low-high", seed)
+    fitted = models.experiment(problem, "tiw_dsm", budget, seed).ratio()
     natural = len(problem.reference) / (len(problem.reference) + len(problem.biased))
     share = {}
     for pi in (natural, 0.5):
-        network = seeded(problem.network, seed=seed)
+        network = seeded(problem.denoiser, seed=seed)
         observed = Observed(problem.biased, problem.reference, pi)
-        plan = models.schedule(budget, budget.steps, budget.lr)
-        models.train(
-            network, objectives.method("dsm_obs"), observed, models.noise_distribution(problem), plan, seed
-        )
+        models.train(network, objectives.dsm, observed, problem.noise_distribution, budget.training(), seed)
         for name, denoiser in (("plain", network), ("guided", Guided(network, fitted, pi))):
-            measures, _ = siblings.evaluate(problem, denoiser, siblings.Log(0, 0.0), n=1000, seed=seed)
+            measures, _ = baselines.evaluate(problem, denoiser, baselines.Log(), n=1000, seed=seed)
             share[name, pi] = measures["minority_share"]
     for pi in (natural, 0.5):
         assert share["guided", pi] > share["plain", pi] + 0.04  # binomial standard error 0.016
