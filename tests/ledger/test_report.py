@@ -3,15 +3,17 @@
 import json
 import subprocess
 
+import numpy as np
 import pytest
 
 from ledger import report
 from tiwlib import runs
+from tiwlib.measures.floor import fair_floor
 
-NAMES = ("total_variation", "classifier_frechet")
+NAMES = ("total_variation", "frechet")
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def committed(monkeypatch):
     """The README speaks of the committed records; where a run has replaced some, there is nothing to compare."""
     monkeypatch.setenv("TIWLIB_RESULTS", str(runs.PROJECT / "results"))
@@ -21,11 +23,11 @@ def committed(monkeypatch):
 
 
 @pytest.mark.parametrize("page", report.PAGES, ids=lambda page: page.name)
-def test_a_page_says_what_the_records_say(page):
+def test_a_page_says_what_the_records_say(page, committed):
     assert report.filled(page) == page.read_text(), "tables are stale: run `python -m ledger.report`"
 
 
-def test_what_the_page_on_performance_reads_in_the_table_of_speed_is_in_it():
+def test_what_the_page_on_performance_reads_in_the_table_of_speed_is_in_it(committed):
     files = list((runs.PROJECT / "benchmarks" / "results").glob("*-speed.json"))
     assert files
     for path in files:
@@ -42,43 +44,135 @@ def test_what_the_page_on_performance_reads_in_the_table_of_speed_is_in_it():
             )
 
 
-def test_what_the_readme_reads_in_the_mnist_table_is_in_the_records():
+def test_what_the_readme_reads_in_the_mnist_table_is_in_the_records(committed):
     found = report.record("metrics", "05_figures", "mnist-lt-5")
     paired = found["differences"]
-    assert all(paired["DSM(obs) minus TIW-DSM"][name]["low"] > 0 for name in NAMES)
-    assert all(cell["low"] < 0 < cell["high"] for cell in (paired["IW-DSM minus TIW-DSM"][n] for n in NAMES))
-    assert paired["DSM(ref) minus TIW-DSM"]["classifier_frechet"]["high"] < 0
-    nearness = {label: cells["nearest_training_image"]["mean"] for label, cells in found["table"].items()}
-    assert max(nearness, key=nearness.get) == "DSM(ref)"
+    assert all(paired["dsm_obs_minus_tiw_dsm"][name]["low"] > 0 for name in NAMES)
+    assert all(cell["low"] < 0 < cell["high"] for cell in (paired["iw_dsm_minus_tiw_dsm"][n] for n in NAMES))
+    assert paired["dsm_ref_minus_tiw_dsm"]["frechet"]["high"] < 0
+    nearness = {key: cells["nearest"]["mean"] for key, cells in found["table"].items()}
+    assert max(nearness, key=nearness.get) == "dsm_ref"
     assert all(cells["seeds"] == 2 for cells in found["table"].values())
 
 
-def test_what_the_readme_reads_in_the_digits_table_is_in_the_records():
+def test_what_the_readme_reads_in_the_digits_table_is_in_the_records(committed):
     """Its sentences under the table, one by one: results that say otherwise must change the text."""
     table = report.record("metrics", "05_figures")["table"]
-    shares, frechet = ({label: cells[name] for label, cells in table.items()} for name in NAMES)
-    mean = {label: cell["mean"] for label, cell in shares.items()}
-    assert max(mean, key=mean.get) == "DSM(obs)" and min(mean, key=mean.get) == "DSM(ref)"
+    shares, frechet = ({key: cells[name] for key, cells in table.items()} for name in NAMES)
+    mean = {key: cell["mean"] for key, cell in shares.items()}
+    assert max(mean, key=mean.get) == "dsm_obs" and min(mean, key=mean.get) == "dsm_ref"
     found = report.record("metrics", "05_figures")
-    paired = found["differences"]["DSM(ref) minus TIW-DSM"]
+    paired = found["differences"]["dsm_ref_minus_tiw_dsm"]
     assert paired["total_variation"]["high"] < 0
-    assert paired["classifier_frechet"]["low"] < 0 < paired["classifier_frechet"]["high"]
+    assert paired["frechet"]["low"] < 0 < paired["frechet"]["high"]
     sets = report.record("metrics", "04_train", "digits-lt-tiw_dsm-seed0")["context"]
     lowest = min(cell["mean"] for cell in frechet.values())
-    assert sets["reference set"]["classifier_frechet"] < lowest
-    rival = found["differences"]["IW-DSM minus TIW-DSM"]
+    assert sets["reference"]["frechet"] < lowest
+    rival = found["differences"]["iw_dsm_minus_tiw_dsm"]
     assert all(rival[name]["low"] < 0 < rival[name]["high"] for name in NAMES)
-    assert max(rival[name]["high"] for name in ("recall", "nearest_training_image")) < 0
-    for one, other in (("W-only", "DSM(obs), half"), ("C-only", "TIW-DSM")):
+    assert max(rival[name]["high"] for name in ("recall", "nearest")) < 0
+    for one, other in (("w_only", "dsm_obs_half"), ("c_only", "tiw_dsm")):
         for cells in (shares, frechet):  # the intervals overlap
             assert cells[one]["low"] < cells[other]["high"] and cells[other]["low"] < cells[one]["high"]
-    assert abs(mean["W-only"] - mean["DSM(obs), half"]) < abs(mean["TIW-DSM"] - mean["DSM(obs), half"])
-    assert mean["DSM(ref)"] < mean["TIW-DSM"] < mean["DSM(obs), half"]
-    copies, drawn = table["DSM(ref)"], table["TIW-DSM"]
+    assert abs(mean["w_only"] - mean["dsm_obs_half"]) < abs(mean["tiw_dsm"] - mean["dsm_obs_half"])
+    assert mean["dsm_ref"] < mean["tiw_dsm"] < mean["dsm_obs_half"]
+    copies, drawn = table["dsm_ref"], table["tiw_dsm"]
     assert copies["recall"]["high"] < 0.1 < drawn["recall"]["low"]
-    assert copies["nearest_training_image"]["high"] < drawn["nearest_training_image"]["low"] / 2
+    assert copies["nearest"]["high"] < drawn["nearest"]["low"] / 2
     ratio = report.record("metrics", "03_ratio_accuracy", "digits-lt")["training_length"]
-    weighted = [r["mean"] for r in ratio if "after weighting" in r["measure"]]
+    weighted = [r["mean"] for r in ratio if r["measure"] == "variation_after_weighting"]
     assert min(weighted) > 0.1, "the ratio corrects unseen images in part only"
-    trained = report.record("metrics", "01_density_ratio_2d", "seeds8")["trained"]["TIW-DSM"]
-    assert trained["low"] < 0.5 < trained["high"], "in the plane the objective meets its closed form"
+    trained = report.record("metrics", "01_density_ratio_2d", "seeds8")["trained"]["tiw_dsm"]
+    assert trained["low"] < 0.5 < trained["high"], "in the 2-D example the objective meets its closed form"
+
+
+# ---------------------------------------------------------------- what a table says
+
+
+def test_a_tampered_record_writes_no_html_into_a_page():
+    """Neither a tag, nor a link, nor the end of a cell or of a row."""
+    text = report.row("<img src=x onerror=alert(1)>", "a | b", "a\nb", "[x](javascript:y)", "`z`")
+    assert "<" not in text and ">" not in text and "\n" not in text
+    assert text.count("|") - text.count("\\|") == 6, "five cells"
+    assert "\\[x\\](javascript:y)" in text and "\\`z\\`" in text
+
+
+@pytest.fixture
+def tampered(tmp_path, monkeypatch):
+    """The ledger and a run of notebook 08, by someone who means no good."""
+    monkeypatch.setenv("TIWLIB_RESULTS", str(tmp_path))
+    evil = "<script>alert(1)</script> | x"
+    entries = json.loads((runs.PROJECT / "results" / "claims.json").read_text())
+    for entry in entries:
+        for key in ("statement", "source", "setting", "quantity", "rule", "why", "verdict_among_all"):
+            entry[key] = evil
+    runs.write_json(tmp_path / "claims.json", entries)
+    cell = {"mean": 0.1, "low": 0.0, "high": 0.2, "seeds": [0.1] * 5}
+    measures = {"label": evil, "requires": evil, "fairness_discrepancy": cell}
+    for problem in ("gmm", "0v1", "low-high", "long-tail"):
+        content = {"methods": dict.fromkeys(report.baseline_names(), measures)}
+        runs.write_json(tmp_path / "08_baselines" / problem / "metrics.json", content)
+
+
+@pytest.mark.parametrize("part", [report.claims, report.baselines], ids=lambda part: part.__name__)
+def test_a_tampered_ledger_or_record_stays_text(part, tampered):
+    text = part()
+    assert "<script>" not in text and "&lt;script&gt;alert(1)&lt;/script&gt; \\| x" in text
+
+
+def test_a_number_that_is_none_stops_the_report(tampered, tmp_path):
+    entries = json.loads((tmp_path / "claims.json").read_text())
+    entries[0]["value"] = "<img>"
+    runs.write_json(tmp_path / "claims.json", entries)
+    with pytest.raises(ValueError, match="Unknown format code"):
+        report.claims()
+
+
+def test_the_floor_of_a_fair_sampler_is_that_of_counting():
+    """Against draws image by image."""
+    mean, most = fair_floor((0.1,) * 10, 1000)
+    draws = np.random.default_rng(1).choice(10, (2000, 1000))
+    variations = [np.abs(np.bincount(draw, minlength=10) / 1000 - 0.1).sum() / 2 for draw in draws]
+    assert mean == pytest.approx(np.mean(variations), abs=0.001)
+    assert most == pytest.approx(np.quantile(variations, 0.95), abs=0.002)
+    assert (round(mean, 3), round(most, 3)) == (0.038, 0.054)
+    assert fair_floor((0.5, 0.5), 1)[0] == pytest.approx(0.5), "one image is of one group"
+    with pytest.raises(ValueError, match="shares that sum to 1"):
+        fair_floor((0.5, 0.6), 10)
+
+
+def test_a_table_states_the_floor_of_its_own_samples(committed):
+    last = report.digits().splitlines()[-1]
+    assert last.startswith("| a fair sampler, 1,000 images |  | 0.038, 95 % below 0.054 |")
+
+
+def test_of_few_seeds_the_single_values_are_printed(committed):
+    table = report.mnist()
+    rows = [line for line in table.splitlines() if line.startswith(("| DSM", "| IW", "| TIW"))]
+    assert len(rows) == 4 and all("(" in row and " to " not in row for row in rows)
+    assert " to " in report.digits()
+    few = {"value": 0.2, "low": -1.0, "high": 1.4, "values": [0.1, 0.3], "seeds": [0, 1], "samples": 0}
+    assert report.measured_text({**few, "quantity": "q"}) == "q: 0.2 (0.1, 0.3)"
+
+
+def test_the_sentence_on_the_ledger_counts_each_number_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("TIWLIB_RESULTS", str(tmp_path))
+    entry = {"seeds": [0, 1], "asks": 5, "underpowered": False}
+    held = entry | {"id": "a", "verdict": "holds", "verdict_among_all": "not decided here"}
+    again = held | {"id": "b", "same_number_as": "a"}
+    opened = entry | {"id": "c", "verdict": "not decided here", "verdict_among_all": "not decided here"}
+    weak = opened | {"id": "d", "underpowered": True, "seeds": [0, 1, 2, 3, 4]}
+    untested = {"id": "e", "verdict": "not tested here"}
+    runs.write_json(tmp_path / "claims.json", [held, again, opened, weak, untested])
+    text = report.verdict()
+    assert text.startswith(
+        "Of 3 claims that were measured (1 more rest on a number that another one has), 1 hold, "
+    )
+    assert "0 do not hold here and 2 are not decided; judged together" in text and "5 %) 0, 0 and 3." in text
+    assert "2 rest on fewer seeds" in text and "1 could not have held" in text and "1 were not tested" in text
+
+
+def test_a_claim_that_is_not_decided_says_what_it_needs():
+    claim = {"underpowered": True, "seeds_to_decide": 7}
+    assert report.needs(claim) == "interval wider than the limit; decided by 7 seeds at this mean and spread"
+    assert report.needs({"underpowered": False}) == ""

@@ -29,7 +29,7 @@ SPARE = (
 def style_of(key: str) -> dict:
     """color, marker and linestyle of a method, for matplotlib; a variant of a method has its colour, and is hollow.
 
-    key: a name of objectives.METHODS or baselines.METHODS, or "<method>_<variant>". A method that has no row in
+    key: a name of objectives.METHODS or baselines.BASELINES, or "<method>_<variant>". A method that has no row in
     METHOD_STYLE, and another name, is a ValueError.
     """
     if key in METHOD_STYLE:
@@ -49,9 +49,9 @@ def style_of(key: str) -> dict:
 def _others() -> list[str]:
     """The baselines without a row above."""
     # Here, for it takes a second and `import tiwlib.plots` needs none of it.
-    from tiwlib.baselines import METHODS
+    from tiwlib.baselines import BASELINES
 
-    return [name for name in METHODS if name not in METHOD_STYLE]
+    return [name for name in BASELINES if name not in METHOD_STYLE]
 
 
 def close(figure: Figure) -> Figure:
