@@ -13,7 +13,7 @@ from tiwlib.batches import Observed, draw
 from tiwlib.data.images import OnDevice, Subset
 from tiwlib.networks import image_denoiser, image_ratio, seeded
 from tiwlib.noise import LogNormal
-from tiwlib.runs.checkpoints import Checkpoint
+from tiwlib.runs.states import Checkpoint
 from tiwlib.training import TrainingConfig
 
 pytestmark = [
