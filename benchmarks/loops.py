@@ -7,14 +7,24 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import yaml
-from networks import gflop
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from tiwlib import devices, objectives, runs, sampling, training
 from tiwlib.batches import Observed
 from tiwlib.data import Subset
 from tiwlib.networks import DenoiserNet, RatioNet, image_denoiser, image_ratio, paper_denoiser
 from tiwlib.noise import LogNormal, sampling_grid
+
+
+def gflop(network, channels: int, size: int, backward: bool = False) -> float:
+    """Operations an image: forward, or forward and backward; a multiplication and an addition count as two."""
+    x, sigma = torch.empty(1, channels, size, size, device="meta"), torch.ones(1, device="meta")
+    with FlopCounterMode(display=False) as counter:
+        out = network(x, sigma)
+        if backward:
+            out.sum().backward()
+    return counter.get_total_flops() / 1e9
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,9 +5,9 @@ Nothing is computed: the networks live on torch's meta device, so it takes secon
 
 import pandas as pd
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from loops import WORKLOADS, gflop
 
-from tiwlib.networks import image_denoiser, image_ratio, paper_denoiser, parameters_of
+from tiwlib.networks import parameters_of
 
 PAPER = {
     "denoiser, 32 pixels": (55.7, 42),
@@ -24,24 +24,14 @@ The same: channels, layers a level, one attention head, width of the noise embed
 The ratio is an encoder of its own, trained on flips as the denoiser is; `ratio_features` adds frozen features."""
 
 
-def gflop(network, channels: int, size: int, backward: bool = False) -> float:
-    """Operations an image: forward, or forward and backward; a multiplication and an addition count as two."""
-    x, sigma = torch.empty(1, channels, size, size, device="meta"), torch.ones(1, device="meta")
-    with FlopCounterMode(display=False) as counter:
-        out = network(x, sigma)
-        if backward:
-            out.sum().backward()
-    return counter.get_total_flops() / 1e9
-
-
 def main() -> None:
     with torch.device("meta"):
         networks = {
-            "denoiser, digits": (image_denoiser(1, 8, 16), 1, 8),
-            "denoiser, MNIST": (image_denoiser(1, 28, 32), 1, 28),
-            "denoiser, 32 pixels": (paper_denoiser(3, 32), 3, 32),
-            "denoiser, 64 pixels": (paper_denoiser(3, 64), 3, 64),
-            "ratio, 32 pixels": (image_ratio(3), 3, 32),
+            "denoiser, digits": (WORKLOADS["digits"].denoiser(), 1, 8),
+            "denoiser, MNIST": (WORKLOADS["mnist"].denoiser(), 1, 28),
+            "denoiser, 32 pixels": (WORKLOADS["paper"].denoiser(), 3, 32),
+            "denoiser, 64 pixels": (WORKLOADS["celeba"].denoiser(), 3, 64),
+            "ratio, 32 pixels": (WORKLOADS["paper"].ratio(), 3, 32),
         }
     rows = [
         {

@@ -170,7 +170,7 @@ class Stage:
 
 
 def end(process: subprocess.Popen) -> None:
-    """Tell a command to end: kernels of notebooks first, which save the state of their training; then all; then kill."""
+    """Tell a command to end: kernels of notebooks first, so that they save their training, then all, then kill."""
     everyone = [process.pid, *descendants(process.pid)]
     kernels = [pid for pid in everyone if b"ipykernel" in _command(pid)]
     for pids, number, patience in (
@@ -278,7 +278,7 @@ def runs(stage: Stage, small: bool, file: str, *more: str) -> int:
     changed = [word for item in SMALL_RUN.items() for word in ("-p", *map(str, item))] if small else []
     images = [] if small else [word for path in (ROOT / "data").glob("*.zip") for word in ("--images", path)]
     executed = ("--executed", stage.work / "executed")
-    status = stage.python("gpu/sweep.py", file, *executed, *images, *changed, *more)
+    status = stage.python("gpu/in_turn.py", file, *executed, *images, *changed, *more)
     results = stage.work / "results"
     if results.is_dir():
         with tarfile.open(stage.out / "results.tar.gz", "w:gz") as archive:

@@ -74,13 +74,15 @@ def sample(
 
     Sample i depends on (seed, i) alone: not on the batch it came in, nor on the number of processes that share
     the work, each with its own `first`. Under devices.autocast the network runs in bfloat16, the sampler never.
+    After a first whole batch the last one is filled with the samples that come next, which are cut off again: a
+    batch of another size would be compiled anew.
     """
     grid = sampling_grid(steps, sigma_data, dtype=dtype).to(device)
     done = []
     with tqdm(total=n, desc="sampling", unit="img", leave=False) as bar:
         for start in range(first, first + n, batch_size):
-            indices = range(start, min(start + batch_size, first + n))
+            indices = range(start, start + min(batch_size, n))
             x = starting_noise(indices, shape, seed).to(device, dtype) * grid[0]
             done.append(heun(denoiser, x, grid).cpu())
-            bar.update(len(indices))
-    return torch.cat(done)
+            bar.update(min(batch_size, first + n - start))
+    return torch.cat(done)[:n]

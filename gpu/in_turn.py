@@ -1,6 +1,6 @@
 """The runs of a sweep one after the other, without Snakemake:
 
-    python gpu/sweep.py FILE [NAME=VALUE ...] [-p NAME VALUE ...]
+    python gpu/in_turn.py FILE [NAME=VALUE ...] [-p NAME VALUE ...]
 
 A run is done when its record is there, with these parameters and this commit. One that was cut off goes on from the
 last state of its training.
