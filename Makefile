@@ -5,6 +5,7 @@
 # make sweep       CONFIG=workflow/NAME.yaml: the runs of that file which are not done; docs/sweeps.md
 # make ledger      the runs behind the claims but those on baselines, then figures, results/claims.json and the tables
 #                  of README and docs
+# make book        these pages as a web book, from the committed notebooks: build/book/index.html
 # make gpu         what waits for a GPU: tests, benchmarks, a short CIFAR-10 (docs/performance.md)
 
 PYTHON ?= python3
@@ -16,7 +17,7 @@ NOTEBOOKS := 01_density_ratio_2d 02_biased_datasets 03_ratio_accuracy 04_train 0
 ENV   := PATH="$(CURDIR)/.venv/bin:$$PATH" OMP_NUM_THREADS=1
 SWEEP := $(ENV) python -m workflow.sweep $(if $(JOBS),--jobs $(JOBS)) $(if $(PROFILE),--profile $(PROFILE))
 
-.PHONY: reproduce sweep ledger baselines figures claims gpu test notebooks
+.PHONY: reproduce sweep ledger baselines figures claims gpu test notebooks book
 
 reproduce: .venv/ready
 	$(SWEEP) --again workflow/reproduce.yaml
@@ -60,7 +61,11 @@ notebooks: .venv/ready
 	$(ENV) python notebooks/execute.py $(NOTEBOOKS)
 	$(MAKE) --no-print-directory claims
 
+book: .venv/ready
+	$(ENV) python -m sphinx -W --keep-going -q -c book -d build/doctrees . build/book
+	@echo "done: build/book/index.html"
+
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	.venv/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test,sweep,slurm]"
+	.venv/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test,book,sweep,slurm]"
 	touch $@

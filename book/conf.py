@@ -1,6 +1,6 @@
 """Settings of the book. `make book` builds it from the committed notebooks; nothing is executed, nothing is fetched.
 
-The source is the whole repository, so that a link between a notebook and a page is the same on GitHub and in the book.
+The source is the whole repository, so that a link from a page to a notebook is the same on GitHub and in the book.
 """
 
 import sys
@@ -34,6 +34,7 @@ myst_dmath_double_inline = True
 
 html_theme = "furo"
 html_static_path = ["_static"]
+html_extra_path = ["_root"]  # leads from the root to the first page
 html_css_files = ["book.css"]
 html_js_files = [("ledger.js", {"type": "module"})]
 html_copy_source = False

@@ -83,7 +83,9 @@ def field(node: ast.AnnAssign) -> str:
     default = node.value
     if isinstance(default, ast.Call) and ast.unparse(default.func).endswith("field"):
         default = next((k.value for k in default.keywords if k.arg in ("default", "default_factory")), None)
-    return f"{node.target.id}: {ast.unparse(node.annotation)}" + (f" = {ast.unparse(default)}" if default else "")
+    return f"{node.target.id}: {ast.unparse(node.annotation)}" + (
+        f" = {ast.unparse(default)}" if default else ""
+    )
 
 
 def entry(node, prefix: str = "", fence: str = "::::::") -> str:

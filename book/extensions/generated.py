@@ -1,4 +1,4 @@
-"""A part of a page that code makes: `{generated} ledger_page table` becomes the Markdown that ledger_page.table() returns."""
+"""A part of a page that code makes: `{generated} ledger_page table` becomes what ledger_page.table() returns."""
 
 from importlib import import_module
 

@@ -185,7 +185,9 @@ def duration(seconds: float) -> str:
 
 def notebooks(claim: dict) -> str:
     """Links to the notebooks whose runs were measured."""
-    names = [name for name in claim.get("notebooks", []) if (PROJECT / "notebooks" / f"{name}.ipynb").exists()]
+    names = [
+        name for name in claim.get("notebooks", []) if (PROJECT / "notebooks" / f"{name}.ipynb").exists()
+    ]
     links = [f"[{name[:2]}](../notebooks/{name}.ipynb)" for name in names]
     return f"notebook {', '.join(links)}" if links else ""
 

@@ -1,15 +1,21 @@
-"""What a notebook needs to become a page: bookkeeping cells folded, figures with a text and a link to full size."""
+"""What a notebook needs to become a page: bookkeeping cells folded, figures with a text and a link to full size.
+
+And the list of notebooks on the first page.
+"""
 
 import json
+import re
+from pathlib import Path
 
 from docutils import nodes
 
+PROJECT = Path(__file__).resolve().parents[2]
 BOOKKEEPING = "bookkeeping"  # the tag of cells that a reader of the page may skip
 
 
 def fold_bookkeeping(app, docname: str, source: list[str]) -> None:
     """Cells with that tag show a line that unfolds them, by myst-nb's own tag."""
-    if not app.env.doc2path(docname).suffix == ".ipynb":
+    if app.env.doc2path(docname).suffix != ".ipynb":
         return
     notebook = json.loads(source[0])
     for cell in notebook["cells"]:
@@ -31,6 +37,23 @@ def describe_figures(app, doctree) -> None:
                 section = section.parent
             image["alt"] = f"Figure of the section “{section.next_node(nodes.title).astext()}”"
         image["width"] = "100%"
+
+
+def contents() -> str:
+    """A table of the notebooks: title, the question that each opens with, how long its shortest recorded run took."""
+    lines = ["{.notebooks}", "| notebook | question | time |", "|---|---|---:|"]
+    for path in sorted((PROJECT / "notebooks").glob("[0-9]*.ipynb")):
+        first = "".join(json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"])
+        title = re.search(r"^# (.+)$", first, re.MULTILINE)
+        question = re.search(r"\*\*Question\.\*\*\s+(.+?)(?:\n\n|\Z)", first, re.DOTALL)
+        if not (title and question):
+            raise ValueError(f"{path.name}: the first cell must have a title and a **Question.**")
+        records = (PROJECT / "results" / path.stem).glob("*/provenance.json")
+        seconds = [json.loads(record.read_text(encoding="utf-8"))["wall_seconds"] for record in records]
+        time = f"{min(seconds):.0f} s" if seconds else ""
+        link = f"[{title[1]}](../notebooks/{path.name})"
+        lines.append(f"| {link} | {' '.join(question[1].split())} | {time} |")
+    return "\n".join(lines)
 
 
 def setup(app) -> dict:

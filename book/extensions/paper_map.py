@@ -10,7 +10,17 @@ import api
 from ledger_page import PROJECT, VERDICTS, anchor, claims, escaped, measured
 
 MODULES = (
-    *("noise", "gaussians", "objectives", "closed_form", "ratio", "networks", "backbones", "sampling", "training"),
+    *(
+        "noise",
+        "gaussians",
+        "objectives",
+        "closed_form",
+        "ratio",
+        "networks",
+        "backbones",
+        "sampling",
+        "training",
+    ),
     *("data", "measures"),
 )
 
@@ -31,7 +41,11 @@ class Item:
 
 EQUATIONS = (
     Item("The density ratio from a discriminator, $r = d / (1 - d)$ (eq. 9)", ("ratio.fit",), notebook="01"),
-    Item("The weight of half-and-half batches, $w = 2 d$ (eq. 36-37)", ("objectives.log_weight",), notebook="01"),
+    Item(
+        "The weight of half-and-half batches, $w = 2 d$ (eq. 36-37)",
+        ("objectives.log_weight",),
+        notebook="01",
+    ),
     Item("DSM, denoising score matching", ("objectives.dsm",), ("obs-biased",)),
     Item("IW-DSM, with time-independent weights $w(x_0, 0)$", ("objectives.iw_dsm",), notebook="01"),
     Item("TIW-DSM, with time-dependent weight and correction", ("objectives.tiw_dsm",), notebook="01"),
@@ -72,14 +86,16 @@ TABLES = (
         ("measures.distances",),
         ("cifar10-lt-5-*-fid", "cifar10-lt-5-tiw-*"),
     ),
-    Item("The same order of methods on small data: digits, MNIST", (), ("digits-tiw-dsm-[or]*", "digits-tiw-iw-dsm-*", "mnist*-tiw-*")),
+    Item(
+        "The same order of methods on small data: digits, MNIST",
+        (),
+        ("digits-tiw-dsm-[or]*", "digits-tiw-iw-dsm-*", "mnist*-tiw-*"),
+    ),
     Item("FID on CIFAR-10 with reference sets of 10, 25 and 50 %, but for the ablation"),
     Item("FID on CIFAR-100 with a long tail"),
     Item("FID on FFHQ with 80 and 90 % of one gender"),
     Item("FID on CelebA, reference set of 5 %", (), ("celeba-5-*dsm*",)),
-    Item(
-        "Subgroups of CelebA: gender and black hair", ("data.bias",), ("celeba-5-share-*",)
-    ),
+    Item("Subgroups of CelebA: gender and black hair", ("data.bias",), ("celeba-5-share-*",)),
     Item(
         "Ablation: weight alone (W-only), correction alone (C-only), at 5, 10, 25 and 50 %",
         ("objectives.tiw_dsm",),
@@ -89,9 +105,15 @@ TABLES = (
 
 SETTINGS = (
     Item("Biased data sets: long tails, shares of a group", ("data.bias", "data.settings"), notebook="02"),
-    Item("The score network, with EDM's preconditioning", ("networks.DenoiserNet", "backbones"), notebook="04"),
+    Item(
+        "The score network, with EDM's preconditioning", ("networks.DenoiserNet", "backbones"), notebook="04"
+    ),
     Item("The discriminator", ("networks.RatioNet", "estimators.frozen"), notebook="03"),
-    Item("Training: noise distribution, average of the weights", ("noise.LogNormal", "training.train"), notebook="04"),
+    Item(
+        "Training: noise distribution, average of the weights",
+        ("noise.LogNormal", "training.train"),
+        notebook="04",
+    ),
     Item("Sampling: EDM's Heun", ("sampling.heun", "noise.sampling_grid"), notebook="04"),
 )
 
@@ -139,10 +161,16 @@ def outcome(claim: dict) -> str:
 def table(part: str) -> str:
     """The table of one part: equations, figures, tables or settings."""
     known = entries()
-    lines = ["{.paper}", "| the paper | code | notebook | the paper's statement, and our number |", "|---|---|---|---|"]
+    lines = [
+        "{.paper}",
+        "| the paper | code | notebook | the paper's statement, our number |",
+        "|---|---|---|---|",
+    ]
     for item in {"equations": EQUATIONS, "figures": FIGURES, "tables": TABLES, "settings": SETTINGS}[part]:
         outcomes = " ".join(map(outcome, of(item)))
         if not (item.claims or item.notebook):
             outcomes = "[– not yet]{.verdict .untested}"
-        lines.append(f"| {item.text} | {links_to_code(item, known)} | {links_to_notebooks(item)} | {outcomes} |")
+        lines.append(
+            f"| {item.text} | {links_to_code(item, known)} | {links_to_notebooks(item)} | {outcomes} |"
+        )
     return "\n".join(lines)

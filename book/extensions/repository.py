@@ -1,6 +1,6 @@
 """Where the code lies: links from pages to files of the repository, and the buttons that launch a notebook.
 
-The address is $BOOK_REPOSITORY (owner/name on GitHub, or a URL), else that of the git remote `origin`. Without either,
+The address is $BOOK_REPOSITORY (owner/name on GitHub, or a URL), else that of the git remote `origin`. Without one
 a link to a file becomes a download and there are no buttons.
 """
 
@@ -41,7 +41,9 @@ def link_files(app, doctree) -> None:
     for node in list(doctree.findall(addnodes.download_reference)):
         if name and "reftarget" in node:
             path = (folder / node["reftarget"]).resolve().relative_to(app.srcdir)
-            node.replace_self(_link(f"https://github.com/{name}/blob/{BRANCH}/{path.as_posix()}", node.children))
+            node.replace_self(
+                _link(f"https://github.com/{name}/blob/{BRANCH}/{path.as_posix()}", node.children)
+            )
     for node in list(doctree.findall(addnodes.pending_xref)):
         path = (folder / node.get("reftarget", "")).resolve()
         if node.get("reftype") == "myst" and path.is_dir() and path.is_relative_to(app.srcdir):
@@ -74,6 +76,7 @@ def _link(address: str, children: list) -> nodes.reference:
 def setup(app) -> dict:
     project = Path(__file__).resolve().parents[2]
     app.add_config_value("book_repository", repository(project), "env", types=(str, type(None)))
-    app.connect("doctree-read", link_files)
+    # Before Sphinx collects what is downloaded (500); buttons last, for theirs stays a download.
+    app.connect("doctree-read", link_files, priority=300)
     app.connect("doctree-read", add_buttons, priority=400)
     return {"parallel_read_safe": True}

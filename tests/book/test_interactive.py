@@ -1,20 +1,16 @@
 """The interactive 2-D figure: its mathematics against gaussians.py, and its controls in a headless browser."""
 
 import base64
-import functools
-import http.server
 import json
-import os
 import re
-import select
 import shutil
 import subprocess
-import threading
 import time
 from pathlib import Path
 
 import pytest
 import torch
+from browser import Browser, needs_chromium, served
 
 from tiwlib.gaussians import MODES, P_DATA, SIGMA_DATA, ExactRatio, GaussianMixture
 from tiwlib.noise import sampling_grid
@@ -24,9 +20,7 @@ from tiwlib.sampling import heun
 FOLDER = Path(__file__).parents[2] / "book" / "interactive"
 MODULE = FOLDER / "tiw2d.js"
 METHODS = ("dsm_obs", "w_only", "c_only", "tiw_dsm", "released")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 
 
 def exact(minority: float) -> ExactRatio:
@@ -223,72 +217,6 @@ const model = { get: (name) => state[name], set: (name, value) => { state[name] 
 window.unmount = figure.render({ model, el: document.getElementById("figure") });</script></html>"""
 
 
-class Browser:
-    """A headless chromium, driven by its debugging pipe: commands out, answers and events in, divided by NUL."""
-
-    def __init__(self, folder: Path):
-        flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync"
-        flags += " --disable-background-networking --disable-component-update --remote-debugging-pipe"
-        self.commands, self.answers = os.pipe(), os.pipe()
-        theirs = (self.commands[0], self.answers[1])
-        shell = f'exec "$0" "$@" 3<&{theirs[0]} 4>&{theirs[1]}'  # chromium reads from 3 and writes to 4
-        command = ["bash", "-c", shell, CHROMIUM, *flags.split(), f"--user-data-dir={folder}", "about:blank"]
-        self.process = subprocess.Popen(
-            command, pass_fds=theirs, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        for end in theirs:
-            os.close(end)
-        self.events, self.count, self.rest, self.session = [], 0, b"", None
-        target = self("Target.createTarget", url="about:blank")["targetId"]
-        self.session = self("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Runtime", "Log", "Page", "Network"):
-            self(f"{domain}.enable")
-
-    def __call__(self, method: str, **params) -> dict:
-        """The answer to one command; the events before it go to `events`."""
-        self.count += 1
-        message = {"id": self.count, "method": method, "params": params}
-        if self.session:
-            message["sessionId"] = self.session
-        os.write(self.commands[1], json.dumps(message).encode() + b"\0")
-        while True:
-            while b"\0" not in self.rest:
-                if not select.select([self.answers[0]], [], [], 60)[0]:
-                    raise TimeoutError(f"no answer to {method} in 60 seconds")
-                self.rest += os.read(self.answers[0], 1 << 20)
-            line, self.rest = self.rest.split(b"\0", 1)
-            answer = json.loads(line)
-            if answer.get("id") == self.count:
-                assert "error" not in answer, answer
-                return answer["result"]
-            self.events.append(answer)
-
-    def value(self, expression: str):
-        """The value of a JavaScript expression, which may be a promise."""
-        answer = self("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
-        assert "exceptionDetails" not in answer, answer
-        return answer["result"].get("value")
-
-    def key(self, key: str, code: int, text: str = ""):
-        """Press and release a key: a real one to the page."""
-        common = {"key": key, "code": key, "windowsVirtualKeyCode": code}
-        self("Input.dispatchKeyEvent", type="keyDown", text=text, **common)
-        self("Input.dispatchKeyEvent", type="keyUp", **common)
-
-    def until(self, expression: str, seconds: float = 20):
-        """Wait until a JavaScript expression is true."""
-        end = time.monotonic() + seconds
-        while not self.value(f"Boolean({expression})"):
-            assert time.monotonic() < end, expression
-            time.sleep(0.05)
-
-    def close(self):
-        self.process.terminate()
-        self.process.wait(20)
-        os.close(self.commands[1])
-        os.close(self.answers[0])
-
-
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
     browser = Browser(tmp_path_factory.mktemp("chromium"))
@@ -303,27 +231,17 @@ def page(browser, tmp_path):
         shutil.copy(path, tmp_path)
     (tmp_path / "index.html").write_text(HTML, encoding="utf-8")
 
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=tmp_path))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    origin = f"http://127.0.0.1:{server.server_port}/"
-    browser.events.clear()
-    browser("Emulation.setEmulatedMedia", features=[])
-    browser("Emulation.setDeviceMetricsOverride", width=1280, height=900, deviceScaleFactor=1, mobile=False)
-    browser("Page.navigate", url=origin)
-    browser.until("document.querySelectorAll('output')[1]?.textContent")
-    yield browser
-    browser.value("1")
-    server.shutdown()
-    server.server_close()
-    events = [(event["method"], event["params"]) for event in browser.events]
-    faults = [params for name, params in events if name in ("Runtime.exceptionThrown", "Log.entryAdded")]
-    faults += [params for name, params in events if name == "Runtime.consoleAPICalled"]
-    assert faults == []
-    urls = [params["request"]["url"] for name, params in events if name == "Network.requestWillBeSent"]
+    with served(tmp_path) as origin:
+        browser.events.clear()
+        browser("Emulation.setEmulatedMedia", features=[])
+        browser(
+            "Emulation.setDeviceMetricsOverride", width=1280, height=900, deviceScaleFactor=1, mobile=False
+        )
+        browser("Page.navigate", url=origin)
+        browser.until("document.querySelectorAll('output')[1]?.textContent")
+        yield browser
+        assert browser.faults() == []
+    urls = browser.requests()
     assert urls and all(url.startswith((origin, "data:")) for url in urls), urls
 
 
@@ -468,8 +386,7 @@ def test_the_figure_runs_in_the_page_itself_without_a_server(browser, tmp_path):
     browser.events.clear()
     browser("Page.navigate", url=(tmp_path / "page.html").as_uri())
     browser.until("document.querySelectorAll('output')[1]?.textContent")
-    names = ("Runtime.exceptionThrown", "Log.entryAdded", "Runtime.consoleAPICalled")
-    assert [event for event in browser.events if event["method"] in names] == []
+    assert browser.faults() == []
 
 
 @needs_chromium
