@@ -42,6 +42,7 @@ import torch
 
 from tiwlib import gaussians, objectives, plots, ratio, runs, sampling, training
 from tiwlib.batches import Observed
+from tiwlib.closed_form import minimiser
 from tiwlib.gaussians import EXACT_RATIO, P_BIAS, P_DATA
 from tiwlib.measures import intervals
 from tiwlib.networks import point_denoiser, point_ratio, seeded
@@ -121,7 +122,7 @@ sample = partial(sampling.sample, shape=(2,), sigma_data=gaussians.SIGMA_DATA, b
 closed_form = {}
 for name, method in objectives.METHODS.items():
     pi = method.fraction(reference_fraction)
-    denoiser = objectives.minimiser(method, EXACT_RATIO, pi)
+    denoiser = minimiser(name, EXACT_RATIO, pi)
     x = sample(denoiser, n, steps=40, dtype=torch.float64)
     closed_form[name] = gaussians.minority_share(x)
     print(f"{method.label:9s} minority share {closed_form[name]:.3f}")
@@ -147,31 +148,19 @@ for seed in range(seeds):
     distributions = {"time_dependent": noise_distribution, "time_independent": Clean()}
     wanted = {method.ratio for method in chosen.values() if method.ratio}
     ratios = {kind: fit_ratio(biased, reference, distributions[kind], seed) for kind in sorted(wanted)}
-    tiw = objectives.minimiser(
-        objectives.METHODS["tiw_dsm"],
-        EXACT_RATIO,
-        reference_fraction,
-        ratios.get("time_dependent", EXACT_RATIO),
-    )
+    tiw = minimiser("tiw_dsm", EXACT_RATIO, reference_fraction, ratio=ratios.get("time_dependent"))
     learned_shares.append(gaussians.minority_share(sample(tiw, n_samples, seed=seed)))
     for name, method in chosen.items():
         denoiser = seeded(point_denoiser, 2, gaussians.SIGMA_DATA, seed=seed)
         observed = Observed(biased, reference, method.fraction(reference_fraction))
-        schedule = training.Schedule(steps, batch_size=256, lr=2e-3)
-        for _ in training.train(
-            denoiser,
-            method,
-            observed,
-            noise_distribution,
-            schedule,
-            ratio=ratios.get(method.ratio),
-            seed=seed,
-        ):
+        loss = method.loss(ratios.get(method.ratio), observed.reference_fraction)
+        config = training.TrainingConfig(steps=steps, batch_size=256, lr=2e-3, ema_half_life=50.0)
+        for _ in training.train(denoiser, loss, observed, noise_distribution, config, seed=seed):
             pass
         x = sample(denoiser, n_samples, seed=seed)
-        samples.setdefault(method.label, x)
+        samples.setdefault(name, x)
         share = gaussians.minority_share(x)
-        rows.append({"method": method.label, "seed": seed, "share": share, "closed_form": closed_form[name]})
+        rows.append({"method": name, "seed": seed, "share": share, "closed_form": closed_form[name]})
 trained = pd.DataFrame(rows)
 
 figure = plots.shares_by_objective(trained, target=0.5, observed=observed_share)
@@ -179,20 +168,21 @@ record.figure(figure, "minority_shares")
 
 # %% tags=["nbval-ignore-output"]
 summary = {}
-for label, part in trained.groupby("method", sort=False):
+for name, part in trained.groupby("method", sort=False):
     mean, low, high = intervals.mean_interval(part.share)
-    summary[label] = {"mean": mean, "low": low, "high": high, "seeds": seeds}
-    print(f"{label:9s} minority share {mean:.3f}, 95 % interval {low:.3f} to {high:.3f} over {seeds} seeds")
+    summary[name] = {"mean": mean, "low": low, "high": high, "seeds": seeds}
+    print(
+        f"{chosen[name].label:9s} minority share {mean:.3f}, 95 % interval {low:.3f} to {high:.3f} over {seeds} seeds"
+    )
 mean, low, high = intervals.mean_interval(learned_shares)
 print(f"closed-form minimiser of TIW-DSM with the learned ratio: {mean:.3f}, {low:.3f} to {high:.3f}")
 
 # %%
-shown = {
-    label: f"{trained.share[(trained.method == label) & (trained.seed == 0)].item():.2f}" for label in samples
-}
+first = trained[trained.seed == 0].set_index("method").share
 figure = plots.samples_2d(
-    {"reference set": gaussians.draw_pair(n_biased, n_reference, 0)[1], **samples},
-    {"reference set": "0.50 in truth", **shown},
+    {"reference set": gaussians.draw_pair(n_biased, n_reference, 0)[1]}
+    | {chosen[name].label: x for name, x in samples.items()},
+    {"reference set": "0.50 in truth"} | {chosen[name].label: f"{first[name]:.2f}" for name in samples},
 )
 record.figure(figure, "samples")
 
@@ -204,7 +194,7 @@ record.figure(figure, "samples")
 # %%
 record.finish(
     {
-        "closed_form": {objectives.METHODS[name].label: share for name, share in closed_form.items()},
+        "closed_form": closed_form,
         "closed_form_samples": n,
         "trained": summary,
         "shares": rows,

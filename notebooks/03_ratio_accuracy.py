@@ -41,9 +41,10 @@ import torch
 from IPython.display import display
 
 from tiwlib import gaussians, plots, ratio, runs
+from tiwlib.closed_form import clean_ratio_error, ratio_errors
 from tiwlib.data import Subset, bias
 from tiwlib.gaussians import EXACT_RATIO
-from tiwlib.measures import intervals, metrics
+from tiwlib.measures import intervals, weights
 from tiwlib.networks import image_ratio, point_ratio, seeded
 from tiwlib.noise import Clean, LogNormal
 
@@ -125,9 +126,9 @@ class One:
 
 results = {}
 if in_the_plane:
-    nothing = metrics.ratio_errors(One(), EXACT_RATIO)
+    nothing = ratio_errors(One(), EXACT_RATIO)
     results["error_of_one"] = {
-        "clean": metrics.clean_ratio_error(One(), EXACT_RATIO),
+        "clean": clean_ratio_error(One(), EXACT_RATIO),
         "integrated": float(nothing["ratio"].mean()),
     }
     assert results["error_of_one"]["integrated"] < results["error_of_one"]["clean"], "noise makes them alike"
@@ -152,8 +153,8 @@ for seed in range(seeds):
     }
     fits.append(both)
     if in_the_plane:
-        dependent = metrics.ratio_errors(both["time-dependent"], EXACT_RATIO)
-        constant = metrics.clean_ratio_error(both["time-independent"], EXACT_RATIO)
+        dependent = ratio_errors(both["time-dependent"], EXACT_RATIO)
+        constant = clean_ratio_error(both["time-independent"], EXACT_RATIO)
         for t, error in zip(dependent["t"], dependent["ratio"], strict=True):
             rows.append({"seed": seed, "t": t, "error": error, "estimator": "time-dependent"})
             rows.append({"seed": seed, "t": t, "error": constant, "estimator": "time-independent"})
@@ -178,7 +179,7 @@ if in_the_plane:
     results["error_share"] = {
         "mean": mean, "low": low, "high": high, "share_of_means": float(of_sums), "seeds": share.tolist(),
     }  # fmt: skip
-    results["integrated_error"] = {name: integrated[name].tolist() for name in integrated}
+    results["integrated_error"] = {name.replace("-", "_"): integrated[name].tolist() for name in integrated}
 
 # %% [markdown]
 # ## How long to train
@@ -191,30 +192,36 @@ if in_the_plane:
 # learning rate that falls to zero.
 
 # %%
-in_plane = "score error (time average)"
-after = "total variation of shares after weighting"
-variants = {
-    "decay 0.01, last": (0.01, "last"),
-    "decay 0.3, last": (0.3, "last"),
-    "decay 0.3, best": (0.3, "best"),
+measures = {
+    "heldout_loss": "held-out loss (nats)",
+    "score_error": "score error (time average)",
+    "variation_after_weighting": "total variation of shares after weighting",
+}
+variants = {  # name in the record, and in the figure; weight decay and the step whose weights are taken
+    "decay_0_01_last": ("decay 0.01, last", 0.01, "last"),
+    "decay_0_3_last": ("decay 0.3, last", 0.3, "last"),
+    "decay_0_3_best": ("decay 0.3, best", 0.3, "best"),
 }
 rows = []
 for seed in range(length_seeds):
     biased_set, reference_set, made = problem(seed, length_biased, length_reference)
-    for variant, (decay, stop) in variants.items():
+    for variant, (_, decay, stop) in variants.items():
         for steps in lengths:
             fitted = fit(biased_set, reference_set, seed, steps=steps, weight_decay=decay, stop=stop)
             row = {"seed": seed, "steps": steps, "variant": variant}
-            rows.append({**row, "measure": "held-out loss (nats)", "value": fitted.heldout_loss})
+            rows.append({**row, "measure": "heldout_loss", "value": fitted.heldout_loss})
             if in_the_plane:
-                score = metrics.ratio_errors(fitted, EXACT_RATIO, times=20)["score"].mean()
-                rows.append({**row, "measure": in_plane, "value": float(score)})
-            elif metrics.can_weigh(made):
-                rows.append(
-                    {**row, "measure": after, "value": metrics.variation_after_weighting(fitted, made)}
-                )
+                score = ratio_errors(fitted, EXACT_RATIO, times=20)["score"].mean()
+                rows.append({**row, "measure": "score_error", "value": float(score)})
+            elif weights.can_weigh(made):
+                variation = weights.variation_after_weighting(fitted, made)
+                rows.append({**row, "measure": "variation_after_weighting", "value": variation})
 study = pd.DataFrame(rows)
-figure = plots.stopping(study)
+labels = {
+    "measure": study.measure.map(measures),
+    "variant": study.variant.map({k: v[0] for k, v in variants.items()}),
+}
+figure = plots.stopping(study.assign(**labels))
 display(record.figure(figure, "training_length"))
 
 # %% tags=["nbval-ignore-output"]
@@ -234,7 +241,7 @@ results["training_length"] = [
 
 # %%
 calibration = pd.concat(
-    metrics.calibration(both["time-dependent"].heldout).assign(seed=seed) for seed, both in enumerate(fits)
+    weights.calibration(both["time-dependent"].heldout).assign(seed=seed) for seed, both in enumerate(fits)
 )
 figure = plots.calibration(calibration)
 display(record.figure(figure, "calibration"))
@@ -243,9 +250,14 @@ display(record.figure(figure, "calibration"))
 for name in ("time-dependent", "time-independent"):
     losses = [both[name].heldout_loss for both in fits]
     mean, low, high = intervals.mean_interval(losses)
-    results[f"heldout_loss {name}"] = {"mean": mean, "low": low, "high": high, "seeds": losses}
+    results[f"heldout_loss_{name.replace('-', '_')}"] = {
+        "mean": mean,
+        "low": low,
+        "high": high,
+        "seeds": losses,
+    }
     print(f"{name:17s} held-out loss {mean:.3f} nats, 95 % interval {low:.3f} to {high:.3f}, {seeds} seeds")
-gaps = [metrics.calibration_error(both["time-dependent"].heldout) for both in fits]
+gaps = [weights.calibration_error(both["time-dependent"].heldout) for both in fits]
 results["calibration_error"] = gaps
 print(f"mean gap between probability and frequency: {np.mean(gaps):.3f}")
 
