@@ -7,7 +7,7 @@ from pathlib import Path
 from tiwlib.data import bias, manifest, splits
 from tiwlib.data.bias import Biased
 from tiwlib.data.settings import SETTINGS, find
-from tiwlib.data.sources import SOURCES
+from tiwlib.data.sources import SOURCES, origin
 from tiwlib.data.store import checksum
 
 
@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _list(options: argparse.Namespace) -> None:
-    form = "{:16}{:>8}{:>11}{:>8}{:>10}  {:10}{}"
+    form = "{:22}{:>8}{:>11}{:>8}{:>10}  {:10}{}"
     print(form.format("setting", "biased", "reference", "groups", "download", "split", "licence of the data"))
     for name in SETTINGS:
         row = manifest.row(name)
@@ -59,8 +59,8 @@ def _list(options: argparse.Namespace) -> None:
 def _prepare(options: argparse.Namespace) -> None:
     setting = find(options.setting)
     if setting.source in SOURCES:
-        source = SOURCES[setting.source]
-        print(f"{source.title}\n  url       {source.url}\n  licence   {source.licence}")
+        source = origin(setting.source)
+        print(f"{SOURCES[setting.source].title}\n  url       {source.url}\n  licence   {source.licence}")
         if options.source is None:
             print(f"  download  {_download(source.download_bytes)}")
     made = bias.load(options.setting, options.root, options.seed, options.source, download=True)

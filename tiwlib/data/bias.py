@@ -15,6 +15,7 @@ from tiwlib import data as datasets
 from tiwlib.data import ImageData, settings
 from tiwlib.data.settings import Setting
 from tiwlib.data.splits import Split
+from tiwlib.data.store import seeded_order
 
 FEWEST = 3  # reference images, of which a fit can hold one out
 
@@ -109,6 +110,8 @@ def from_parameters(params: Mapping, base: Path, download: bool = False) -> Bias
 def draw(setting: str, chosen: Setting, sizes: np.ndarray, names: tuple[str, ...], seed: int = 0) -> Split:
     """Draw a split; it follows from the sizes of the groups, no image is needed.
 
+    Each group has a stream of its own: another group's size does not move it.
+
     sizes: int64 (G,), images in each group; names: their G names; seed: 0, 1, 2, ...
     Raises ValueError where a group has fewer images than both sets ask of it.
     """
@@ -124,7 +127,7 @@ def draw(setting: str, chosen: Setting, sizes: np.ndarray, names: tuple[str, ...
             )
     starts = np.cumsum(sizes) - sizes
     orders = [
-        start + _order(seed, group, size)
+        start + seeded_order([seed, group], size)
         for group, (start, size) in enumerate(zip(starts, sizes, strict=True))
     ]
     definition = {
@@ -140,17 +143,6 @@ def draw(setting: str, chosen: Setting, sizes: np.ndarray, names: tuple[str, ...
         np.sort(np.concatenate([order[len(order) - n :] for order, n in zip(orders, biased, strict=True)])),
         np.sort(np.concatenate([order[:n] for order, n in zip(orders, reference, strict=True)])),
     )
-
-
-def _order(seed: int, group: int, size: int) -> np.ndarray:
-    """A seeded order of 0..size-1: int64 (size,).
-
-    NumPy promises the raw stream of a bit generator for ever, but not what `Generator.permutation` or
-    `choice` make of it. So the order is that of raw 64-bit numbers under a stable sort. Each group has a
-    stream of its own: another group's size does not move it.
-    """
-    raw = np.random.PCG64([seed, group]).random_raw(int(size))
-    return np.argsort(raw, kind="stable").astype(np.int64)
 
 
 def counts(bias: str, arguments: Mapping, sizes: np.ndarray, names: tuple[str, ...]) -> np.ndarray:

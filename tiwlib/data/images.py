@@ -11,6 +11,20 @@ from tiwlib.batches import sent
 CHUNK = 32  # images turned into floats at once
 
 
+@dataclass(frozen=True, kw_only=True)
+class Coloured:
+    """What a judge must know of coloured images: the hue is read off the pixels, the class is not.
+
+    grey     the images before they were painted, with their K classes
+    group_of int (K, H), the group of each class in each hue
+    hues     float (H, 3), each hue's share of the three channels, the largest 1
+    """
+
+    grey: "ImageData"
+    group_of: np.ndarray
+    hues: np.ndarray
+
+
 @dataclass(frozen=True)
 class ImageData:
     """Images with their groups.
@@ -25,6 +39,7 @@ class ImageData:
     group_names names of the groups, () where there are none
     sha256      over the bytes of images and groups
     natural     whether they are photographs whose FID the field knows
+    coloured    how groups follow from hues, or None
     """
 
     name: str
@@ -33,6 +48,7 @@ class ImageData:
     group_names: tuple[str, ...]
     sha256: str
     natural: bool = False
+    coloured: Coloured | None = None
 
     def group_sizes(self) -> np.ndarray:
         """Number of images in each group: int64 (G,); (0,) where there are no groups."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from tiwlib.data import SOURCES, bias
 from tiwlib.data.settings import SETTINGS
+from tiwlib.data.sources import origin
 
 PATH = Path(__file__).resolve().parents[2] / "data" / "manifest.json"
 SEED = 0
@@ -19,18 +20,20 @@ SEED = 0
 def row(name: str) -> dict:
     """The manifest's entry for a named setting; counts and sha256 are None where only the data tell them."""
     setting = SETTINGS[name]
-    source = SOURCES[setting.source]
+    source, comes_from = SOURCES[setting.source], origin(setting.source)
+    arguments = setting.arguments
+    total = arguments["total"] if "total" in arguments else sum(arguments["counts"].values())
     entry = {
         "source": setting.source,
         "title": source.title,
-        "url": source.url,
-        "licence": source.licence,
-        "download_bytes": source.download_bytes,
+        "url": comes_from.url,
+        "licence": comes_from.licence,
+        "download_bytes": comes_from.download_bytes,
         "bias": setting.bias,
         "arguments": setting.arguments,
         "reference_share": setting.reference_share,
-        "biased": setting.arguments["total"],
-        "reference": round(setting.reference_share * setting.arguments["total"]),
+        "biased": total,
+        "reference": round(setting.reference_share * total),
         "biased_counts": None,
         "reference_counts": None,
         "sha256": None,
@@ -38,7 +41,8 @@ def row(name: str) -> dict:
     }
     if source.group_sizes is not None:
         sizes = np.array(source.group_sizes)
-        split = bias.draw(name, setting, sizes, tuple(map(str, range(len(sizes)))), SEED)
+        names = source.group_names or tuple(map(str, range(len(sizes))))
+        split = bias.draw(name, setting, sizes, names, SEED)
         counts = split.counts(np.repeat(np.arange(len(sizes)), sizes), len(sizes))
         entry |= {f"{part}_counts": numbers.tolist() for part, numbers in counts.items()}
         entry["sha256"] = split.sha256

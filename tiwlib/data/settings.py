@@ -1,4 +1,4 @@
-"""The table of named settings: every biased data set of the paper, and three small ones, one line each."""
+"""The table of named settings: every biased data set of the paper, and smaller ones that mirror them."""
 
 import json
 from dataclasses import dataclass, field, fields, replace
@@ -34,20 +34,40 @@ def _long_tail(source: str, share: float, imbalance: float = 0.01, total: int = 
     return Setting(source, "long_tail", {"imbalance": imbalance, "total": total}, share)
 
 
+def _hue(source: str, share: float, reference_share: float = 0.05, total: int = 10_000) -> Setting:
+    return Setting(source, "group_share", {"group": "red", "share": share, "total": total}, reference_share)
+
+
 def _ffhq(share: float) -> Setting:
     return Setting("ffhq", "group_share", {"group": "female", "share": share, "total": 20_000}, 0.05)
 
 
 # From the paper: long tails of 10,000 images with reference sets of 5, 10, 25, 50 %; FFHQ with 80 and 90 % of
-# one gender; CelebA as it is, 162k images and a reference of 5 %, balanced over its four subgroups.
+# one gender; CelebA as it is, 162k images and a reference of 5 %, balanced over its four subgroups, whose shares
+# are those of mnist14-digit-colour.
 # Derived here: the ratio 100 of largest to smallest class, which is the usual one for a long tail; for
 # CIFAR-100 it is 91, because the 459 + 50 images that 100 asks of the first class are more than its 500;
-# FFHQ's majority, its total and its reference share.
+# FFHQ's majority, its total and its reference share; the hue of a digit in gender's place.
 SETTINGS = {
     "digits-lt-5": _long_tail("digits", 0.05, imbalance=0.05, total=500),
     "digits-lt": _long_tail("digits", 0.10, imbalance=0.05, total=500),
     "digits-lt-25": _long_tail("digits", 0.25, imbalance=0.05, total=500),
     "digits-lt-50": _long_tail("digits", 0.50, imbalance=0.05, total=500),
+    "digits-colour-90": _hue("digits-colour", 0.90, reference_share=0.10, total=500),
+    "mnist14-lt-5": _long_tail("mnist14", 0.05),
+    "mnist14-lt-10": _long_tail("mnist14", 0.10),
+    "mnist14-lt-25": _long_tail("mnist14", 0.25),
+    "mnist14-lt-50": _long_tail("mnist14", 0.50),
+    "mnist14-colour-80": _hue("mnist14-colour", 0.80),
+    "mnist14-colour-90": _hue("mnist14-colour", 0.90),
+    "mnist14-digit-colour": Setting(
+        "mnist14-digit-colour",
+        "custom",
+        {"counts": {"0 to 4, red": 4650, "5 to 9, red": 2960, "0 to 4, blue": 1150, "5 to 9, blue": 1240}},
+        0.05,
+    ),
+    "mnist-colour-80": _hue("mnist-colour", 0.80),
+    "mnist-colour-90": _hue("mnist-colour", 0.90),
     "mnist-lt-5": _long_tail("mnist", 0.05),
     "mnist-lt-10": _long_tail("mnist", 0.10),
     "mnist-lt-25": _long_tail("mnist", 0.25),

@@ -4,15 +4,15 @@ torchvision downloads what may be downloaded, and checks the md5 sums. CIFAR's o
 torchvision opens them only after it has found their md5 sums right, each time: no other pickle is ever read.
 """
 
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from tiwlib.data.archive import ImageFiles, open_images
-from tiwlib.data.decode import decode_all
+from tiwlib.data.archive import open_images
+from tiwlib.data.derived import Derived, derived
+from tiwlib.data.downloads import from_arrays, from_files, images_at, mark, official, there
 from tiwlib.data.folders import folder
 from tiwlib.data.groups import label, names_of
 from tiwlib.data.images import ImageData
@@ -34,6 +34,7 @@ class Source:
     download_bytes      about; 0 where it comes with a package, None where the reader obtains it
     shape               (C, H, W) of an image
     group_sizes         images of each group where they are known beforehand, else None
+    group_names         of the groups where a setting asks for them by name and they are known beforehand
     marker              path below the root where its files are, "" where there are none
     files               path below the marker where image files lie that nobody has a checksum of, "" where none do
     recipe              from (root, download) to a Recipe
@@ -47,6 +48,7 @@ class Source:
     shape: tuple[int, int, int]
     recipe: Callable[[Path, bool], Recipe]
     group_sizes: tuple[int, ...] | None = None
+    group_names: tuple[str, ...] = ()
     marker: str = ""
     files: str = ""
     natural: bool = False
@@ -65,19 +67,21 @@ def load(
     if name not in SOURCES:
         raise ValueError(f"name: {name!r}; allowed are {', '.join(SOURCES)}")
     chosen = SOURCES[name]
+    if isinstance(chosen, Derived):
+        return chosen.of(load(chosen.base, root, source, download), name, Path(root))
     if chosen.download_bytes == 0:
         if source is not None:
             raise ValueError(f"source: {str(source)!r}; {name} come with a package, allowed is None")
         return in_memory(chosen.recipe(Path(root), download))
     if source is None or Path(source, chosen.marker).exists():
         place = Path(source or root)
-        if chosen.files and download and not _there(place / chosen.marker):
+        if chosen.files and download and not there(place / chosen.marker):
             chosen.recipe(place, download)  # now the files are there, whose stamps name the array
-        array = Path(root, "arrays", name + _mark(place / chosen.marker, chosen.files))
+        array = Path(root, "arrays", name + mark(place / chosen.marker, chosen.files))
         return replace(stored(array, lambda: chosen.recipe(place, download)), natural=chosen.natural)
     channels, size, _ = chosen.shape
-    label = f"{name} from {Path(source).resolve().name}"
-    data = folder(source, root, "folders", size, channels, label)
+    title = f"{name} from {Path(source).resolve().name}"
+    data = folder(source, root, "folders", size, channels, title)
     if chosen.group_sizes and len(chosen.group_sizes) != len(data.group_names):
         raise ValueError(
             f"source: {source} has {len(data.group_names)} groups; {name} has {len(chosen.group_sizes)}"
@@ -85,64 +89,44 @@ def load(
     return replace(data, natural=chosen.natural)
 
 
-def _mark(place: Path, files: str) -> str:
-    """A mark of image files without a checksum and of the tables beside them: others are another array."""
-    if not files or not _there(place):
-        return ""
-    mark = hashlib.sha256(str(place.resolve()).encode() + _open(place, files).fingerprint().encode())
-    for table in sorted((*place.glob("*.csv"), *place.glob("*.txt"))):
-        mark.update(table.read_bytes())
-    return f"-{mark.hexdigest()[:16]}"
-
-
-def _there(place: Path) -> bool:
-    """Whether a download is there: a first one that failed leaves empty folders."""
-    return any(path.is_file() for path in place.rglob("*"))
-
-
-def _open(place: Path, files: str) -> ImageFiles:
-    """The images of a folder, or of the zip of that name beside where it would be."""
-    return open_images(place / files if (place / files).is_dir() else place / f"{files}.zip")
-
-
 def _digits(root: Path, download: bool) -> Recipe:
     from sklearn.datasets import load_digits
 
     digits = load_digits()
     images = np.rint(digits.images * (255 / 16)).astype(np.uint8)[:, None]  # from 0..16
-    return _from_arrays("digits", images, digits.target, map(str, range(10)))
+    return from_arrays("digits", images, digits.target, map(str, range(10)))
 
 
 def _mnist(root: Path, download: bool) -> Recipe:
     import tiwlib.torchvision_cpu  # noqa: F401, I001  before torchvision
     from torchvision.datasets.utils import check_integrity
 
-    mnist = _torchvision("MNIST", root, SOURCES["mnist"].marker, download)
+    mnist = official("MNIST", root, SOURCES["mnist"].marker, download)
     for name, md5 in MNIST_MD5.items():
         if not check_integrity(str(path := root / "MNIST" / "raw" / name), md5):
             raise ValueError(f"{path}: wrong md5 sum; delete it and prepare the setting again")
-    return _from_arrays("mnist", mnist.data.numpy()[:, None], mnist.targets.numpy(), map(str, range(10)))
+    return from_arrays("mnist", mnist.data.numpy()[:, None], mnist.targets.numpy(), map(str, range(10)))
 
 
 def _cifar10(root: Path, download: bool) -> Recipe:
-    cifar = _torchvision("CIFAR10", root, SOURCES["cifar10"].marker, download)
-    return _from_arrays("cifar10", cifar.data.transpose(0, 3, 1, 2), cifar.targets, cifar.classes)
+    cifar = official("CIFAR10", root, SOURCES["cifar10"].marker, download)
+    return from_arrays("cifar10", cifar.data.transpose(0, 3, 1, 2), cifar.targets, cifar.classes)
 
 
 def _cifar100(root: Path, download: bool) -> Recipe:
-    cifar = _torchvision("CIFAR100", root, SOURCES["cifar100"].marker, download)
-    return _from_arrays("cifar100", cifar.data.transpose(0, 3, 1, 2), cifar.targets, cifar.classes)
+    cifar = official("CIFAR100", root, SOURCES["cifar100"].marker, download)
+    return from_arrays("cifar100", cifar.data.transpose(0, 3, 1, 2), cifar.targets, cifar.classes)
 
 
 def _celeba(root: Path, download: bool) -> Recipe:
     """Train and validation images in official order; the test images stay out, for measuring."""
     marker, images = SOURCES["celeba"].marker, SOURCES["celeba"].files
-    parts = [_torchvision("CelebA", root, marker, download, split=part) for part in ("train", "valid")]
+    parts = [official("CelebA", root, marker, download, split=part) for part in ("train", "valid")]
     columns = [parts[0].attr_names.index(name) for name in ("Male", "Black_Hair")]
     attributes = np.concatenate([part.attr[:, columns].numpy() for part in parts])
     names = np.array([name for part in parts for name in part.filename])
     files = open_images(root / marker / images)
-    return _from_files("celeba", files, names, attributes @ [1, 2], CELEBA_GROUPS, CELEBA_CROP)
+    return from_files("celeba", files, names, attributes @ [1, 2], CELEBA_GROUPS, 64, CELEBA_CROP)
 
 
 def _ffhq(root: Path, download: bool) -> Recipe:
@@ -150,56 +134,15 @@ def _ffhq(root: Path, download: bool) -> Recipe:
     place = root / SOURCES["ffhq"].marker
     if not place.is_dir():
         raise FileNotFoundError(f"{place} is not there; data/README.md says how to obtain and place FFHQ")
-    files = _open(place, SOURCES["ffhq"].files)
+    files = images_at(place, SOURCES["ffhq"].files)
     groups = label(files, str(place / "groups.csv"))
     names = names_of(groups.values())
-    return _from_files("ffhq", files, list(groups), [names.index(group) for group in groups.values()], names)
+    return from_files(
+        "ffhq", files, list(groups), [names.index(group) for group in groups.values()], names, 64
+    )
 
 
-def _torchvision(kind: str, root: Path, marker: str, download: bool, **options):
-    """One of torchvision's data sets, with errors that say what to do."""
-    import tiwlib.torchvision_cpu  # noqa: F401, I001  before torchvision
-    import torchvision
-
-    there = _there(root / marker)
-    if not there and not download:
-        raise FileNotFoundError(
-            f"{root / marker} is not there; `python -m tiwlib.data prepare SETTING --root {root}` fetches it"
-        )
-    try:
-        return getattr(torchvision.datasets, kind)(str(root), download=download, **options)
-    except (RuntimeError, OSError, AssertionError) as error:  # incomplete, md5 wrong, no network, cut short
-        reason = " ".join(str(error).split())
-        if there:
-            raise ValueError(
-                f"{root / marker} is incomplete or damaged ({reason}); delete it and prepare it again"
-            ) from None
-        raise FileNotFoundError(f"{root / marker} could not be fetched ({reason})") from None
-
-
-def _from_arrays(name: str, images: np.ndarray, labels: Sequence[int], names) -> Recipe:
-    labels = np.asarray(labels, np.int64)
-    order = np.argsort(labels, kind="stable")
-    pieces = (images[order[start : start + 4096]] for start in range(0, len(order), 4096))
-    return Recipe(name, len(order), pieces, labels[order], tuple(names))
-
-
-def _from_files(
-    name: str,
-    files: ImageFiles,
-    names: Sequence[str],
-    labels: Sequence[int],
-    group_names,
-    crop: int | None = None,
-) -> Recipe:
-    labels = np.asarray(labels, np.int64)
-    order = np.argsort(labels, kind="stable")
-    channels, size, _ = SOURCES[name].shape
-    pieces = decode_all([(files, names[i]) for i in order], size, channels, crop)
-    return Recipe(name, len(order), pieces, labels[order], tuple(group_names))
-
-
-SOURCES = {
+SOURCES: dict[str, Source | Derived] = {
     "digits": Source(
         title="scikit-learn's digits: optical recognition of handwritten digits",
         url="https://archive.ics.uci.edu/dataset/80",
@@ -264,3 +207,10 @@ SOURCES = {
         natural=True,
     ),
 }
+SOURCES |= derived(SOURCES["digits"].group_sizes, SOURCES["mnist"].group_sizes)
+
+
+def origin(name: str) -> Source:
+    """Where a named data set comes from: itself, or what it is derived from."""
+    chosen = SOURCES[name]
+    return origin(chosen.base) if isinstance(chosen, Derived) else chosen

@@ -67,6 +67,16 @@ def checksum(images: np.ndarray, groups: np.ndarray | None) -> str:
     return digest.hexdigest()
 
 
+def seeded_order(seeds: list[int], size: int) -> np.ndarray:
+    """A seeded order of 0..size-1: int64 (size,).
+
+    NumPy promises the raw stream of a bit generator for ever, but not what `Generator.permutation` or
+    `choice` make of it. So the order is that of raw 64-bit numbers under a stable sort.
+    """
+    raw = np.random.PCG64(seeds).random_raw(int(size))
+    return np.argsort(raw, kind="stable").astype(np.int64)
+
+
 def _build(folder: Path, recipe: Recipe) -> None:
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)  # of a builder that was killed: we hold its lock
