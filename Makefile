@@ -6,7 +6,7 @@
 # make ledger      the runs behind the claims but those on baselines, then figures, results/claims.json and the tables
 #                  of README and docs
 # make book        these pages as a web book, from the committed notebooks: build/book/index.html
-# make gpu         what waits for a GPU: tests, benchmarks, a short CIFAR-10 (docs/performance.md)
+# make gpu         on a GPU, in stages: tests, speed, a short CIFAR-10 (docs/performance.md); PYTHON=python3: no pip
 
 PYTHON ?= python3
 
@@ -43,12 +43,11 @@ claims: .venv/ready
 	$(ENV) python -m ledger
 	$(ENV) python -m ledger.report
 
-gpu: .venv/ready
-	.venv/bin/pytest -m gpu
-	$(ENV) python benchmarks/speed.py --networks paper digits mnist celeba --precisions bf16 fp32
-	$(ENV) python benchmarks/ratio_size.py --root data
-	$(ENV) python -m tiwlib.measures.classifier cifar10-lt-5 --root data
-	$(SWEEP) workflow/cifar10_short.yaml
+# A node without internet has no pip to ask: with PYTHON given, that Python runs the stages as it is.
+GPU_PYTHON := $(if $(filter file,$(origin PYTHON)),.venv/bin/python,$(PYTHON))
+
+gpu: $(if $(filter file,$(origin PYTHON)),.venv/ready)
+	$(GPU_PYTHON) gpu/run.py all
 
 test: .venv/ready
 	.venv/bin/ruff check .

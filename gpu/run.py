@@ -280,9 +280,10 @@ def runs(stage: Stage, small: bool, file: str, *more: str) -> int:
     executed = ("--executed", stage.work / "executed")
     status = stage.python("gpu/in_turn.py", file, *executed, *images, *changed, *more)
     results = stage.work / "results"
-    if results.is_dir():
-        with tarfile.open(stage.out / "results.tar.gz", "w:gz") as archive:
-            archive.add(results, "results", filter=_of_a_record)
+    with tarfile.open(stage.out / "results.tar.gz", "w:gz") as archive:
+        for metrics in sorted(results.glob("*/*/metrics.json")):  # of runs that have finished
+            record = metrics.parent
+            archive.add(record, Path("results", record.relative_to(results)), filter=_of_a_record)
     return status
 
 

@@ -249,19 +249,17 @@ def speed() -> str:
     """The benchmark of training and sampling, of every machine that has run it."""
     lines = []
     for path in sorted((PROJECT / "benchmarks" / "results").glob("*-speed.json")):
-        found = json.loads(path.read_text())
-        short = " (TF32)" if found.get("tf32") else ""
-        rates = found["matrix_tflops"].items()
-        rates = ", ".join(f"{name}{short if name == 'fp32' else ''} {rate:.3g}" for name, rate in rates)
-        lines += [
-            f"**{plain(found['chip'])}**, {found['threads']} threads, torch {plain(found['torch'])}; large matrix "
-            f"product, TFLOP/s: {rates}; medians of {found['repetitions']} interleaved repetitions",
-            "",
-        ]
+        table = json.loads(path.read_text())
         names = ("network", "batch", "precision", "method", "images_per_s", "over_dsm", "matmul_share")
-        lines += header(*names, "peak memory, MB")
-        for r in found["rows"]:
-            cells = [r[name] for name in (*names, "peak_memory_mb")]
+        lines += [f"**{plain(table['chip'])}**", ""]
+        lines += header(*names, "peak memory, MB", "matrix product, TFLOP/s", "measured with")
+        for r in table["rows"]:
+            rate = f"{r['matrix_tflops']:.3g}{' (TF32)' if r['tf32'] and r['precision'] == 'fp32' else ''}"
+            code = f", {r['commit'][:7]} of {r['date']}" if r["commit"] else ""
+            origin = (
+                f"torch {plain(r['torch'])}, {r['threads']} threads, {r['repetitions']} repetitions{code}"
+            )
+            cells = [*(r[name] for name in (*names, "peak_memory_mb")), rate, origin]
             lines.append(row(*("" if cell is None else cell for cell in cells)))
         lines.append("")
     return "\n".join(lines).rstrip()
@@ -271,15 +269,17 @@ def ratio_size() -> str:
     """The small ratio network beside one ten times larger."""
     lines = []
     for path in sorted((PROJECT / "benchmarks" / "results").glob("*-ratio-size-*.json")):
-        found = json.loads(path.read_text())
+        record = json.loads(path.read_text())
         by_size = {}
-        for r in found["rows"]:
+        for r in record["rows"]:
             by_size.setdefault(r["parameters"], []).append(r["heldout_loss"])
         losses = ", ".join(f"{n:,} parameters {sum(v) / len(v):.4f}" for n, v in sorted(by_size.items()))
+        held_out = record["rows"][0]["heldout_reference_images"]
         lines.append(
-            f"- {plain(found['setting'])}, {found['seeds']} splits, up to {found['steps']} steps of "
-            f"{found['batch']}: mean held-out loss in nats {losses}; small minus large "
-            f"{as_text(found['difference'])} (t interval over the splits)."
+            f"- {plain(record['setting'])} on {plain(record['chip'])}, {record['splits']} splits, {held_out:,} "
+            f"held-out reference images each, up to {record['ratio_steps']} steps of {record['ratio_batch']}: mean "
+            f"held-out loss in nats {losses}; small minus large {as_text(record['difference'])}, t interval over "
+            "the splits."
         )
     return "\n".join(lines)
 

@@ -1,6 +1,7 @@
 """Devices that are not there, memory that runs out, number formats."""
 
 import weakref
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -112,3 +113,18 @@ def test_the_run_is_the_same_with_an_accelerator_given():
     list(run(a))
     list(run(b, accelerator=devices.accelerator()))
     assert all(torch.equal(p, q) for p, q in zip(a.parameters(), b.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("kind", "deterministic", "searches"),
+    [("cuda", False, True), ("cuda", True, False), ("cpu", False, False)],
+)
+def test_cudnn_tries_its_kernels_on_a_gpu_unless_bits_are_promised(
+    monkeypatch, kind, deterministic, searches
+):
+    made = SimpleNamespace(device=torch.device(kind))
+    monkeypatch.setattr(devices, "Accelerator", lambda **_: made)
+    monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: deterministic)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", not searches)
+    assert devices.accelerator() is made
+    assert torch.backends.cudnn.benchmark is searches

@@ -147,3 +147,17 @@ def test_a_sample_does_not_depend_on_its_batch():
     assert torch.allclose(whole, parts, rtol=1e-12)
     rest = sampling.sample(gaussians.P_DATA, 2, (2,), first=4, dtype=torch.float64)
     assert torch.allclose(whole[4:], rest, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("n", "sizes"), [(10, [4, 4, 4]), (8, [4, 4]), (3, [3])])
+def test_every_batch_has_one_size_for_a_compiled_network(n, sizes):
+    """The last batch is filled where there is a whole one before it; a few samples alone are not."""
+    seen = []
+
+    class Watched:
+        def __call__(self, x, sigma):
+            seen.append(len(x))
+            return gaussians.P_DATA(x, sigma)
+
+    x = sampling.sample(Watched(), n, (2,), steps=2, batch_size=4, dtype=torch.float64)
+    assert x.shape == (n, 2) and seen == [size for size in sizes for _ in range(3)]

@@ -21,6 +21,8 @@ from tiwlib.networks import point_ratio, seeded
 from tiwlib.noise import LogNormal
 from workflow import gpus, sweep
 
+pytest.importorskip("snakemake", reason="snakemake is not installed: pip install -e '.[sweep]'")
+
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
