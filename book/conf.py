@@ -19,6 +19,7 @@ smartquotes = False  # -- and ... stand in commands and shapes
 root_doc = "book/index"
 include_patterns = ["book/**.md", "notebooks/[0-9]*.ipynb", "docs/*.md", "data/README.md", "CONTRIBUTING.md"]
 exclude_patterns = ["build", ".*", "results", "checkpoints", "**/.ipynb_checkpoints", "shared"]
+exclude_patterns += ["docs/ledger.md"]  # the same claims for GitHub; book/ledger.md has them here
 # An annotation in a signature names a class by its last name alone, which two modules may share.
 suppress_warnings = ["ref.python"]
 
@@ -35,6 +36,7 @@ myst_dmath_double_inline = True
 html_theme = "furo"
 html_static_path = ["_static"]
 html_extra_path = ["_root"]  # leads from the root to the first page
+html_favicon = "_static/favicon.svg"
 html_css_files = ["book.css"]
 html_js_files = [("ledger.js", {"type": "module"})]
 html_copy_source = False

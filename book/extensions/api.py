@@ -121,6 +121,15 @@ def page(name: str) -> str:
     return "\n\n".join(parts)
 
 
+def contents(*pages: str) -> str:
+    """A table of the pages of these modules of tiwlib, each with the first sentence of its docstring."""
+    lines = ["{.modules}", "| module | what it is |", "|---|---|"]
+    for name in pages:
+        first = paragraphs(tree(f"tiwlib.{name}")).split("\n\n")[0]
+        lines.append(f"| [{name}]({name}.md) | {' '.join(first.split())} |")
+    return "\n".join(lines)
+
+
 class Api(SphinxDirective):
     """The page of the module or package that is named."""
 

@@ -9,7 +9,7 @@ class Generated(SphinxDirective):
     """The Markdown that a function of a module in this folder returns; further words are its arguments."""
 
     required_arguments = 2
-    optional_arguments = 9
+    optional_arguments = 20
 
     def run(self) -> list:
         module, function, *arguments = self.arguments

@@ -193,11 +193,11 @@ def notebooks(claim: dict) -> str:
 
 
 def verdict(claim: dict) -> str:
-    """The verdict, with what weakens it: Holm's among all claims, too few seeds, what would decide it."""
+    """The verdict, with what weakens it: that among all claims, too few seeds, what would decide it."""
     kind, mark = VERDICTS[claim["verdict"]]
     notes = []
     if claim.get("verdict_among_all", claim["verdict"]) != claim["verdict"]:
-        notes.append(f"judged together with all {claim['looked_at']} tests: {claim['verdict_among_all']}")
+        notes.append(f"among all {claim['looked_at']} numbers: {claim['verdict_among_all']}")
     if claim.get("underpowered"):
         notes.append("the interval is too wide for this rule")
     if "seeds_to_decide" in claim:
