@@ -35,8 +35,8 @@ import pandas as pd
 from IPython.display import display
 
 from tiwlib import devices, plots, runs
-from tiwlib.measures import classifier, distances, inception, weights
-from tiwlib.measures.judges import ClassifierJudge, with_float64
+from tiwlib.measures import distances, inception, judges, weights
+from tiwlib.measures.judges import with_float64
 from tiwlib.measures.samples import balanced, of_samples, probabilities, see, set_hash
 from tiwlib.measures.shares import total_variation
 from tiwlib.networks import parameters_of
@@ -130,7 +130,7 @@ with cost.stage(record.stages, experiment.stage, on):
     if num_processes > 1:
         processes.launch(params, experiment.folder)
     reports = list(experiment.train(denoiser, fitted))
-figure = plots.training_loss([r.step for r in reports], [r.loss for r in reports], chosen.label)
+figure = plots.training_loss([r.step for r in reports], [r.loss for r in reports], method)
 display(record.figure(figure, "training_loss"))
 
 # %% [markdown]
@@ -172,8 +172,7 @@ measured_with = {
 }
 if has_groups:
     with cost.stage(record.stages, "classifier", on):
-        group_classifier = classifier.fit_once(data, device=on)
-    judge = ClassifierJudge(group_classifier.network, data.group_names, device=on)
+        judge, group_classifier = judges.of_data(data, device=on)
     shares = problem.images.shares()
     target = shares["reference"]
     measured |= {
