@@ -52,6 +52,19 @@ class Notebook:
         return [psutil.Process(started.pid), *psutil.Process(started.pid).children(recursive=True)]
 
 
+def ended(process) -> bool:
+    """Gone, or a zombie: where a container has no init, nobody waits for an orphan."""
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+def wait_for(processes, seconds=60):
+    """Until all have ended."""
+    began = time.monotonic()
+    while not all(map(ended, processes)):
+        assert time.monotonic() - began < seconds, "they go on"
+        time.sleep(0.05)
+
+
 def to_papermill(papermill, kernel):
     papermill.send_signal(signal.SIGTERM)  # kill, timeout, docker stop
 
@@ -97,7 +110,7 @@ def test_a_stopped_notebook_goes_on(tmp_path):
     notebook = Notebook(tmp_path, steps=100, checkpoint_minutes=60)
     processes = notebook.start()
     to_both(*processes)
-    psutil.wait_procs(processes, timeout=20)
+    wait_for(processes)
     assert notebook.states.states()
     stopped = notebook.finish()  # goes on from the state
     assert not notebook.states.folder.exists()  # a repetition trains again
