@@ -92,7 +92,7 @@ def main(arguments: list[str] | None = None) -> dict:
         params |= yaml.safe_load((runs.PROJECT / "notebooks" / "params" / options.parameters).read_text())
     params |= {"setting": options.setting, "root": options.root, "source": options.source}
     params |= {"ratio_steps": options.steps or params["ratio_steps"], "ratio_batch": options.batch}
-    device, rows = devices.accelerator().device, []
+    device, rows, provenance = devices.accelerator().device, [], machine.provenance()
     for seed in range(options.splits):
         for width in options.widths:
             rows.append(fitted(params, seed, width, options.evaluations, options.draws, device))
@@ -102,7 +102,7 @@ def main(arguments: list[str] | None = None) -> dict:
     print(f"chance level is {math.log(2):.4f} nats")
     names = ("setting", "ratio_steps", "ratio_batch", "ratio_lr", "ratio_dropout", "flip")
     name = options.machine or machine.machine(device)
-    record = {"machine": name, "chip": machine.chip(device), **machine.provenance()}
+    record = {"machine": name, "chip": machine.chip(device), **provenance}
     record |= {"splits": options.splits, **{key: params[key] for key in names}}
     record |= {"difference": difference, "rows": rows}
     write_json(options.out / f"{name}-ratio-size-{Path(options.setting).stem}.json", record)

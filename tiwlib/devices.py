@@ -38,8 +38,8 @@ def accelerator(device: str = "") -> Accelerator:
     made = Accelerator(cpu=kind == "cpu" or not there, kwargs_handlers=[patience])
     if kind and made.device.type != kind:  # accelerate keeps the first choice of a process
         raise ValueError(f"device={device!r}: this process already works on {made.device}; use a new one")
-    # Shapes are fixed, so cuDNN may try its kernels for each once. Which one wins can change from run to run, and with
-    # it the last bits: not where torch is asked to be deterministic.
+    # Shapes are fixed, so cuDNN may try its kernels for each once. Which one wins can change from run to run,
+    # and with it the last bits: not where torch is asked to be deterministic.
     deterministic = torch.are_deterministic_algorithms_enabled()
     torch.backends.cudnn.benchmark = made.device.type == "cuda" and not deterministic
     return made

@@ -1,5 +1,6 @@
 """The README's numbers are those of the records, and what it reads in them is there."""
 
+import json
 import subprocess
 
 import numpy as np
