@@ -45,11 +45,11 @@ class RatioConfig:
     def __post_init__(self):
         for name, least in {"steps": 1, "batch_size": 2, "evaluations": 1, "heldout_draws": 2}.items():
             if getattr(self, name) < least:
-                raise ValueError(f"ratio {name}={getattr(self, name)}: must be at least {least}")
+                raise ValueError(f"ratio_{name}={getattr(self, name)}: must be at least {least}")
         if not (0 < self.lr < math.inf):
-            raise ValueError(f"ratio lr={self.lr}: must be positive and finite")
+            raise ValueError(f"ratio_lr={self.lr}: must be positive and finite")
         if not (0 <= self.weight_decay < math.inf):
-            raise ValueError(f"ratio weight_decay={self.weight_decay}: must be finite and not negative")
+            raise ValueError(f"ratio_weight_decay={self.weight_decay}: must be finite and not negative")
         if self.stop not in ("best", "last"):
             raise ValueError(f"stop={self.stop!r}: must be 'best' or 'last'")
 
