@@ -4,8 +4,6 @@ r(x, sigma) = sum_k rho_k p_bias(k | x, sigma). Gaussian clusters are closed for
 kind are named by a network that has learned them from samples with noise.
 """
 
-import math
-
 import torch
 from sklearn.cluster import KMeans
 from torch import Tensor, nn
