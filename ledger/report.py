@@ -213,7 +213,7 @@ def baselines() -> str:
     lines = header("method", "requires", *PROBLEMS)
     for name in baseline_names():
         measures = found["gmm"][name]
-        cells = (found[problem].get(name) for problem in problems)
+        cells = (found[problem].get(name) for problem in PROBLEMS)
         key = "fairness_discrepancy"
         lines.append(
             row(
