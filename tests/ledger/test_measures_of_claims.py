@@ -80,6 +80,8 @@ def metrics_of(r) -> dict:
     shares = [made_up(*run, group) / 4 for group in CELEBA_GROUPS]
     return {
         **{m: made_up(*run, m) for m in names},
+        "reference_fraction": made_up(*run, "pi"),
+        "biased_total_variation": made_up(*run, "biased"),
         "group_names": list(CELEBA_GROUPS),
         "group_shares": shares,
     }
@@ -308,7 +310,9 @@ def test_a_claim_says_whom_it_compares():
     """The sentence and the numbers are of one pair: the better one is named first, in the difference too."""
     for claim in ledger.CLAIMS:
         if " beats " in claim.statement:
-            first, second = claim.statement.split(" in ")[0].split(" beats ")
+            first, second = (
+                claim.statement.removeprefix("On coloured digits ").split(" in ")[0].split(" beats ")
+            )
             assert claim.quantity.endswith(f"{first} minus {second}") and claim.rule.high == 0
 
 
