@@ -234,8 +234,8 @@ def baseline_quality() -> str:
         recalls = (as_text(methods[name]["recall"], "recall") for name in ("iw_dsm", "tiw_dsm"))
         lines.append(row(problem, f"{min(precision):.2f} to {max(precision):.2f}", *recalls))
     return "\n".join(lines) + (
-        "\n\nWhere precision is low the samples are blurred, and their shares lean on the judge. Where recall is low a "
-        "fair share covers little of the data."
+        "\n\nWhere precision is low the samples are blurred, and their shares lean on the judge. Where recall is low "
+        "a fair share covers little of the data."
     )
 
 

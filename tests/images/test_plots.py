@@ -16,6 +16,7 @@ HALF = np.array([0.5, 0.5])
 FEW, MANY = NAMES, tuple(f"{i} {NAMES[i % 2]}" for i in range(of_data.FEW + 1))
 EQUAL = np.full(len(MANY), 1 / len(MANY))
 CELL = {"mean": [0.5, 0.5], "low": [None, None], "high": [None, None], "seeds": [[0.5, 0.5]]}
+BASELINE = {"label": NAMES[1], "requires": NAMES[0], "group_shares": CELL}
 
 
 @pytest.mark.parametrize(
@@ -26,9 +27,7 @@ CELL = {"mean": [0.5, 0.5], "low": [None, None], "high": [None, None], "seeds": 
         lambda: of_data.shares_of_sets(dict.fromkeys((*NAMES, "c"), EQUAL), MANY),
         lambda: of_data.use_of_groups(np.array([9, 9]), np.array([5, 3]), {NAMES[1]: np.array([1, 1])}, FEW),
         lambda: of_methods.share_lines({"tiw_dsm": [0.5, 0.5]}, FEW),
-        lambda: needs_and_shares(
-            {"tiw_dsm": {"label": "TIW-DSM", "requires": "nothing", "group_shares": CELL}}, FEW, HALF, HALF
-        ),
+        lambda: needs_and_shares({"adp": BASELINE}, FEW, HALF, HALF),
     ],
 )
 def test_names_with_dollars_are_drawn(figure):
