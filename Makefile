@@ -5,7 +5,8 @@
 # make sweep       CONFIG=workflow/NAME.yaml: the runs of that file which are not done; docs/sweeps.md
 # make ledger      the runs behind the claims but those on baselines, then figures, results/claims.json and the tables
 #                  of README and docs
-# make book        these pages as a web book, from the committed notebooks: build/book/index.html
+# make book        these pages as a web book, from the committed notebooks: build/book/index.html;
+#                  BOOK_REPOSITORY=owner/name links files to GitHub and adds launch buttons
 # make gpu         on a GPU, in stages: tests, speed, a short CIFAR-10 (docs/performance.md); PYTHON=python3: no pip
 
 PYTHON ?= python3

@@ -35,8 +35,8 @@ import pandas as pd
 from IPython.display import display
 
 from tiwlib import devices, plots, runs
-from tiwlib.measures import classifier, distances, inception, weights
-from tiwlib.measures.judges import ClassifierJudge, with_float64
+from tiwlib.measures import distances, inception, judges, weights
+from tiwlib.measures.judges import with_float64
 from tiwlib.measures.samples import balanced, of_samples, probabilities, see, set_hash
 from tiwlib.measures.shares import total_variation
 from tiwlib.networks import parameters_of
@@ -52,16 +52,17 @@ setting = "digits-lt"  # a name of `python -m tiwlib.data list`, or the path of 
 root = "data"  # where downloads and arrays are kept
 source = ""  # a folder or zip of the setting's images, instead of a download
 biased = ""  # your own biased images, a folder or zip, instead of a setting
-reference = ""  # and your own unbiased ones
-biased_groups = ""  # groups of your biased images, if any: "folders" or a CSV
-reference_groups = ""  # and of the unbiased ones
+reference = ""  # your own unbiased images, a folder or zip, beside `biased`
+biased_groups = ""  # groups of your own biased images, if any: "folders" or a CSV
+reference_groups = ""  # groups of your own unbiased images, if any: "folders" or a CSV
 size = 64  # side in pixels to which your own pair is cropped and scaled
 reference_fraction = None  # pi, a float: share of reference images in a batch; None is the method's own
 alpha = 1.0  # power of the weight
+ratio = "plain"  # estimator of the ratio: plain (the paper's), features, mixture, distilled or posterior
 ratio_steps = 150  # training length of the ratio network (notebook 03)
-ratio_lr = 3e-4  # its learning rate
-ratio_dropout = 0.5  # and its dropout
-ratio_features = ""  # a file of ResNet-18 weights: the ratio's head stands on its frozen features then
+ratio_lr = 3e-4  # learning rate of the ratio network
+ratio_dropout = 0.5  # dropout of the ratio network
+ratio_features = ""  # file of ResNet-18 weights, for a plain ratio on their frozen features; empty: none
 network = "small"  # the denoiser's size: "small", or "paper" for the paper's 55 million parameters
 width = 16  # channels of the small denoiser's first level
 dropout = 0.0  # of the denoiser
@@ -130,7 +131,7 @@ with cost.stage(record.stages, experiment.stage, on):
     if num_processes > 1:
         processes.launch(params, experiment.folder)
     reports = list(experiment.train(denoiser, fitted))
-figure = plots.training_loss([r.step for r in reports], [r.loss for r in reports], chosen.label)
+figure = plots.training_loss([r.step for r in reports], [r.loss for r in reports], method)
 display(record.figure(figure, "training_loss"))
 
 # %% [markdown]
@@ -172,8 +173,7 @@ measured_with = {
 }
 if has_groups:
     with cost.stage(record.stages, "classifier", on):
-        group_classifier = classifier.fit_once(data, device=on)
-    judge = ClassifierJudge(group_classifier.network, data.group_names, device=on)
+        judge, group_classifier = judges.of_data(data, device=on)
     shares = problem.images.shares()
     target = shares["reference"]
     measured |= {

@@ -1,7 +1,9 @@
 """The device and its limits: which one to take, number formats, memory that runs out, a machine that says stop."""
 
 import contextlib
+import os
 import signal
+import sys
 import threading
 import traceback
 from datetime import timedelta
@@ -103,27 +105,64 @@ def naming_what_fits(trial, tried: int, device: torch.device):
 
 
 class Stop:
-    """Whether this process was told to end (SIGTERM): Slurm says so some time before it kills a job.
+    """Whether this process was asked to end: SIGTERM, as Slurm sends before it kills a job, or SIGINT, Ctrl-C.
 
-    As a context it listens, and gives the signal back to whom it belonged. Signals reach the main thread alone;
-    in any other it hears nothing.
+    As a context it listens, and gives the signals back to whom they belonged. Signals reach the main thread alone;
+    in any other it hears nothing. In a notebook's kernel the end of its parent, papermill, is such a request too:
+    the kernel would end itself within a second, and with it the step that is under way, so it is kept from that
+    until the context ends.
     """
 
-    def __init__(self):
-        self.asked = False
+    SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
-    def _note(self, *_):
-        self.asked = True
+    def __init__(self):
+        self._signalled, self._poller = False, None
+
+    @property
+    def asked(self) -> bool:
+        """Cheap enough to be looked at in each step."""
+        return self._signalled or (self._poller is not None and os.getppid() != self._parent)
+
+    def _note(self, number, _):
+        if self._signalled and number == signal.SIGINT:
+            raise KeyboardInterrupt  # who asks twice does not want to wait for the step
+        self._signalled = True
 
     def __enter__(self) -> "Stop":
         self._listens = threading.current_thread() is threading.main_thread()
         if self._listens:
-            self._before = signal.signal(signal.SIGTERM, self._note)
+            self._before = [signal.signal(number, self._note) for number in self.SIGNALS]
+        self._poller, self._parent = _parent_poller(), os.getppid()
+        if self._poller:
+            self._polled, self._poller.parent_pid = self._poller.parent_pid, _AnyProcess(self._parent)
         return self
 
     def __exit__(self, *_):
+        if self._poller:
+            self._poller.parent_pid = self._polled
         if self._listens:
-            signal.signal(signal.SIGTERM, self._before)
+            for number, handler in zip(self.SIGNALS, self._before, strict=True):
+                signal.signal(number, handler)
+
+
+def _parent_poller():
+    """The thread by which the kernel of a notebook ends when its parent has ended; None in any other process."""
+    kernelapp = sys.modules.get("ipykernel.kernelapp")
+    if kernelapp is None or not kernelapp.IPKernelApp.initialized():
+        return None
+    return getattr(kernelapp.IPKernelApp.instance(), "poller", None)
+
+
+class _AnyProcess(int):
+    """The number of a process that no other differs from: the poller compares its parent's with it."""
+
+    __hash__ = int.__hash__
+
+    def __eq__(self, other):
+        return True
+
+    def __ne__(self, other):
+        return False
 
 
 class Stopped(RuntimeError):

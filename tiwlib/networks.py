@@ -63,11 +63,15 @@ class RatioNet(nn.Module):
 
     def log_ratio(self, x: Tensor, sigma: Tensor) -> Tensor:
         """log r(x, sigma), shape (B,)."""
+        return self.logits(x, sigma)[:, 0]
+
+    def logits(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """c_out F(c_in x; c_noise), (B, outputs of the backbone)."""
         norm = self.sigma_data * x[0].numel() ** 0.5
         c_out = norm / (sigma**2 + norm**2).sqrt()  # (B,)
         c_in = 1 / (expand(sigma, x) ** 2 + self.sigma_data**2).sqrt()
         c_noise = sigma.clamp_min(self.SIGMA_FLOOR).log() / 4  # (B,)
-        return c_out * self.backbone(c_in * x, c_noise)[:, 0]
+        return c_out[:, None] * self.backbone(c_in * x, c_noise)
 
     forward = log_ratio
 

@@ -7,21 +7,40 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+from yaml.constructor import ConstructorError
 
 from tiwlib import runs
 
 BUILD = Path("build", "sweep")  # executed notebooks and logs
 KEYS = {"runs", "runs_per_gpu"}
 ENTRY_KEYS = {"notebook", "run", "file", "params", "vary"}
+LONGEST = 200  # bytes of a run's name: 255 is what a folder may have, and logs and old records add to it
 
 
 class Loader(yaml.SafeLoader):
-    """YAML 1.1 takes 3e-4 for text: here it is a number."""
+    """YAML whose numbers are what they look like, and whose keys are all there.
+
+    YAML 1.1 takes 3e-4 for text, 010 for eight and 1:30 for ninety, and of a key that is there twice the last value.
+    """
+
+    yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":int", ":float"))]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def construct_mapping(self, node, deep=False):
+        names = [key.value for key, _ in node.value]
+        for key, _ in node.value:
+            if not key.tag.endswith((":str", ":merge")):
+                raise ConstructorError(None, None, f"{key.value} is no name", key.start_mark)
+            if names.count(key.value) > 1:
+                raise ConstructorError(None, None, f"{key.value} is there twice", key.start_mark)
+        return super().construct_mapping(node, deep)
 
 
-Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
+INT, FLOAT = r"^[-+]?(0|[1-9]\d*)$", r"^[-+]?((\d+\.\d*|\.\d+)([eE][-+]?\d+)?|\d+[eE][-+]?\d+|\.(inf|nan))$"
+for tag, pattern in (("int", INT), ("float", FLOAT)):
+    Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(pattern), list("-+.0123456789"))
 
 
 @dataclass(frozen=True)
@@ -51,11 +70,13 @@ class Planned:
         return yaml.safe_dump(given, default_flow_style=True, width=float("inf")).strip()
 
     def stale(self) -> list[str]:
-        """The parameters in which a record of this name, finished or not, differs from this run."""
+        """The parameters in which a record of this name, finished or not, differs from this; all if it has none."""
         try:
             return runs.differences(self.params, json.loads((self.folder / "params.json").read_text()))
         except FileNotFoundError:
-            return []
+            return sorted(self.params) if self.metrics.exists() else []
+        except (ValueError, AttributeError):  # no JSON, or not of parameters
+            return sorted(self.params)
 
     def done(self) -> bool:
         return self.metrics.exists() and not self.stale()
@@ -76,9 +97,10 @@ def load(path: str | Path) -> Sweep:
     per_gpu = content.get("runs_per_gpu", 1)
     if type(per_gpu) is not int or per_gpu < 1:
         raise ValueError(f"{path}: runs_per_gpu={per_gpu!r}: must be a whole number, at least 1")
-    planned = [run for entry in content.get("runs") or [] for run in expand(entry, str(path))]
-    if not planned:
-        raise ValueError(f"{path}: runs is empty; it lists what is run, see docs/sweeps.md")
+    entries = content.get("runs")
+    if not isinstance(entries, list) or not entries:
+        raise ValueError(f"{path}: runs={entries!r}: must list what is run, see docs/sweeps.md")
+    planned = [run for entry in entries for run in expand(entry, str(path))]
     seen = set()
     for run in planned:
         if (run.notebook, run.name) in seen:
@@ -93,11 +115,13 @@ def load(path: str | Path) -> Sweep:
 def read_yaml(path: str | Path) -> dict:
     """A YAML file that holds a mapping."""
     try:
-        content = yaml.load(Path(path).read_text(), Loader)
+        content = yaml.load(Path(path).read_text("utf-8"), Loader)
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: is no YAML: {error}") from error
+    except RecursionError:
+        raise ValueError(f"{path}: is nested too deeply for a file of runs") from None
     if not isinstance(content, dict):
         raise ValueError(f"{path}: must hold names and values, not {type(content).__name__}")
     return content
@@ -110,16 +134,35 @@ def refuse_unknown(content: dict, known: set, where: str) -> None:
 
 def expand(entry: dict, where: str) -> list[Planned]:
     """One entry's runs: `params` (over those of `file`, a YAML file) with every combination of what `vary` lists."""
+    notebook, template, fixed, vary = checked_entry(entry, where)
+    defaults, planned = runs.defaults(notebook), []
+    for values in itertools.product(*vary.values()):
+        given = {**fixed, **dict(zip(vary, values, strict=True))}
+        try:
+            params = runs.parameters(notebook, {**defaults, **given})
+            name = name_from(template, params) if template else name_of(params, defaults, vary)
+            params = {**params, "run": checked_name(name)}
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
+        planned.append(Planned(notebook, name, params, given))
+    return planned
+
+
+def checked_entry(entry: dict, where: str) -> tuple[str, str | None, dict, dict]:
+    """An entry's notebook, the template of its runs' names, and what is fixed and varied."""
     if not isinstance(entry, dict):
         raise ValueError(f"{where}: {entry!r} in runs must be a mapping with a notebook")
     refuse_unknown(entry, ENTRY_KEYS, where)
     notebook = entry.get("notebook")
-    if not (runs.notebooks() / f"{notebook}.ipynb").is_file():
-        known = sorted(path.stem for path in runs.notebooks().glob("*.ipynb"))
+    known = sorted(path.stem for path in runs.notebooks().glob("*.ipynb"))
+    if notebook not in known:
         raise ValueError(f"{where}: notebook={notebook!r}: no such notebook; known: {', '.join(known)}")
+    for name, kind in (("file", str), ("run", str), ("params", dict), ("vary", dict)):
+        if name in entry and not isinstance(entry[name], kind):
+            what = {str: "text", dict: "names with values"}[kind]
+            raise ValueError(f"{where}: {name}={entry[name]!r}: must be {what}")
     from_file = read_yaml(runs.PROJECT / entry["file"]) if "file" in entry else {}
-    fixed, vary = dict(entry.get("params") or {}), dict(entry.get("vary") or {})
-    template = entry.get("run", from_file.pop("run", None))
+    fixed, vary = entry.get("params", {}), entry.get("vary", {})
     for name, values in vary.items():
         if not isinstance(values, list) or not values:
             raise ValueError(f"{where}: vary: {name}={values!r}: must be a list of values")
@@ -129,24 +172,22 @@ def expand(entry: dict, where: str) -> list[Planned]:
         raise ValueError(
             f"{where}: run names the runs of an entry: it stands beside params and vary, not in them"
         )
-    defaults, planned = runs.defaults(notebook), []
-    for values in itertools.product(*vary.values()):
-        given = {**from_file, **fixed, **dict(zip(vary, values, strict=True))}
-        try:
-            params = runs.parameters(notebook, {**defaults, **given})
-            name = name_from(template, params) if template else name_of(params, defaults, vary)
-            params = {**params, "run": runs.checked_name(name)}
-        except ValueError as error:
-            raise ValueError(f"{where}: {error}") from error
-        planned.append(Planned(notebook, name, params, given))
-    return planned
+    template = entry.get("run", from_file.pop("run", None))
+    return notebook, template, {**from_file, **fixed}, vary
+
+
+def checked_name(name: str) -> str:
+    """The name of a run, if a folder, a log and the folder of an old record can have it."""
+    if len(name.encode()) > LONGEST:
+        raise ValueError(f"run={name[:40]!r}...: has {len(name.encode())} bytes, must be at most {LONGEST}")
+    return runs.checked_name(name)
 
 
 def name_from(template: str, params: dict) -> str:
     """'{method}-seed{seed}' filled in."""
     try:
         return template.format(**params)
-    except (KeyError, IndexError, AttributeError) as error:
+    except (LookupError, AttributeError, TypeError) as error:
         raise ValueError(f"run={template!r}: {error} is no parameter of the notebook") from error
 
 

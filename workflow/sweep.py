@@ -40,7 +40,15 @@ def command(path: str, jobs: int, profile: str | None, again: bool, stale: list[
     """The line that calls Snakemake. Whether a run is done is decided here alone: by its metrics.json."""
     snakefile = runs.PROJECT / "workflow" / "Snakefile"
     return [
-        *(sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--config", f"sweep={path}"),
+        *(
+            sys.executable,
+            "-m",
+            "snakemake",
+            "--snakefile",
+            str(snakefile),
+            "--config",
+            f"sweep={json.dumps([path])}",
+        ),
         *(["--profile", profile, "--jobs", str(jobs)] if profile else ["--cores", str(jobs)]),
         *("--keep-going", "--rerun-triggers", "mtime", "--nolock", "--drop-metadata", "--ignore-incomplete"),
         *("--scheduler", "greedy", "--quiet", "host"),
@@ -126,6 +134,10 @@ def run(path: str, jobs: int | None, profile: str | None, again: bool, dry_run: 
     if importlib.util.find_spec("snakemake") is None:
         raise ValueError("snakemake is not installed: pip install -c constraints.txt -e '.[sweep]'")
     sweep = plan.load(path)
+    if any(brace in str(runs.results_root()) for brace in "{}"):
+        raise ValueError(
+            f"TIWLIB_RESULTS={runs.results_root()}: must have no braces, which are wildcards to Snakemake"
+        )
     if jobs is not None and jobs < 1:
         raise ValueError(f"jobs={jobs}: must be at least 1")
     shared = [r.name for r in sweep.runs if r.params.get("num_processes", 1) > 1]

@@ -1,13 +1,17 @@
 """The book as files: it builds without a warning, its links lead somewhere, it loads nothing from elsewhere."""
 
+import base64
 import json
+import os
 import re
 import shutil
 import sys
 
 import pytest
+import yaml
 from bs4 import BeautifulSoup
 from built_book import ROOT, Book, build, other_hosts, without_text
+from sample_images import encoded
 
 sys.path[:0] = [str(ROOT / "book" / "extensions")]
 import api  # noqa: E402
@@ -15,6 +19,7 @@ import ledger_page  # noqa: E402
 import paper_map  # noqa: E402
 import repository  # noqa: E402
 
+PNG, OTHER_PNG = (base64.b64encode(encoded(seed)).decode() for seed in (0, 1))
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9]*.ipynb"))
 
@@ -74,8 +79,8 @@ def test_a_page_reads_without_scripts(book):
     assert notebook.find("article").find("img")
 
 
-def test_bookkeeping_cells_are_folded(tmp_path):
-    """A cell with the tag becomes a line that unfolds; another stays as it is."""
+def test_what_a_notebook_gets(tmp_path):
+    """Folded bookkeeping cells, figures with a text, launch buttons. A link that leads nowhere fails the build."""
     source = tmp_path / "source"
     (source / "notebooks").mkdir(parents=True)
     shutil.copytree(ROOT / "book" / "extensions", source / "book" / "extensions")
@@ -90,6 +95,9 @@ def test_bookkeeping_cells_are_folded(tmp_path):
     ]
     for cell in cells[1:]:
         cell |= {"outputs": [], "execution_count": None}
+    picture = {"output_type": "display_data", "data": {"image/png": PNG}, "metadata": {}}
+    cells[2] |= {"outputs": [picture], "metadata": {"mystnb": {"image": {"alt": "Two modes."}}}}
+    cells.append(cells[2] | {"outputs": [picture | {"data": {"image/png": OTHER_PNG}}], "metadata": {}})
     notebook = {
         "cells": cells,
         "metadata": {"kernelspec": KERNEL},
@@ -103,6 +111,8 @@ def test_bookkeeping_cells_are_folded(tmp_path):
     assert (
         "folded = 1" in page.find("details").get_text() and "shown = 2" not in page.find("details").get_text()
     )
+    texts = [image["alt"] for image in page.find("article").find_all("img")]
+    assert texts == ["Two modes.", "Figure of the section “A notebook”"]  # the cell's own, or its section's
     buttons = [a["href"] for a in page.find(class_="launch").find_all("a")]
     assert buttons[1].startswith("https://mybinder.org/v2/gh/owner/name/main")
     assert buttons[2] == "https://colab.research.google.com/github/owner/name/blob/main/notebooks/01_a.ipynb"
@@ -226,3 +236,29 @@ def test_an_api_page_has_signatures_and_docstrings(book):
     assert "Theorem 1" in entry.find_next_sibling("dd").get_text()
     with pytest.raises(ValueError, match="tiwlib.no_such"):
         api.page("tiwlib.no_such")
+
+
+# ------------------------------------------------------------------------------------------ around the book
+
+
+def test_the_citation_names_the_paper_and_the_companion():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    paper = citation["preferred-citation"]
+    assert {"cff-version", "message", "title", "authors", "license"} <= set(citation)
+    assert paper["title"] in citation["title"] and paper["year"] == 2024 and len(paper["authors"]) == 7
+    assert {"type": "other", "value": "arXiv:2403.01189"} in paper["identifiers"]
+
+
+def test_the_workflows_call_the_commands_of_this_repository():
+    def steps(name: str) -> list[dict]:
+        workflow = yaml.safe_load(
+            (ROOT / ".github" / "workflows" / f"{name}.yml").read_text(encoding="utf-8")
+        )
+        (job,) = workflow["jobs"].values()
+        return job["steps"]
+
+    assert {"run": ".ci/run"} in steps("test") and os.access(ROOT / ".ci" / "run", os.X_OK)
+    (build,) = [step for step in steps("book") if step.get("run") == "make book"]
+    assert list(build["env"]) == ["BOOK_REPOSITORY"]
+    (upload,) = [step for step in steps("book") if "upload-pages-artifact" in step.get("uses", "")]
+    assert f" {upload['with']['path']}\n" in (ROOT / "Makefile").read_text(encoding="utf-8")

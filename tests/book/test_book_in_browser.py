@@ -46,7 +46,7 @@ def opened(browser: Browser, address: str, width: int = 1280, scheme: str = "lig
 
 
 def resize(browser: Browser, width: int):
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
     browser("Emulation.setDeviceMetricsOverride", **size)
 
 
@@ -80,6 +80,15 @@ def test_a_page_is_whole(browser, site, name):
     assert browser.value(f"{blocks}.filter((e) => e.scrollWidth > e.clientWidth + 1).length") == 0
     broken = "[...document.images].filter((i) => !i.naturalWidth && getComputedStyle(i).display !== 'none')"
     assert browser.value(f"{broken}.map((i) => i.src)") == []
+
+
+def test_the_faults_of_a_page_are_seen(browser, site):
+    opened(browser, site + "book/notation.html", 400)
+    browser.value("document.querySelector('article p').style.width = '900px'; console.error('fault'); 1")
+    browser.value("document.querySelector('article mjx-container').remove()")
+    assert browser.value(WIDER)
+    assert browser.value(f"{FORMULAS}.filter((e) => !e.querySelector('mjx-container')).length") == 1
+    assert len(browser.faults()) == 1
 
 
 def test_a_formula_has_the_papers_number(browser, site):

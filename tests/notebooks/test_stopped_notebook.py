@@ -1,4 +1,4 @@
-"""Notebook 04 as Slurm stops it: SIGTERM to papermill and its kernel; the same command then goes on."""
+"""Notebook 04 as an operating system stops it, at the default size of a step; the same command then goes on."""
 
 import json
 import os
@@ -11,46 +11,107 @@ import psutil
 import pytest
 
 from tiwlib import runs
-from tiwlib.runs import checkpoints
+from tiwlib.runs.states import Checkpoint
 
-pytestmark = pytest.mark.slow
-TINY = {"method": "dsm_obs", "steps": 400, "batch_size": 8, "n_samples": 92, "sampling_steps": 3, "width": 8}
+NAME = "digits-lt-dsm_obs-seed0"
+LONG = {"steps": 100_000, "checkpoint_minutes": 60}  # nothing but a signal saves a state
 
 
+class Notebook:
+    """A command that runs notebook 04 with its results and states below tmp_path."""
+
+    def __init__(self, tmp_path, **parameters):
+        self.states = Checkpoint(tmp_path / "checkpoints" / "04_train" / NAME)
+        self.record = tmp_path / "results" / "04_train" / NAME
+        self.environment = os.environ | {
+            "TIWLIB_RESULTS": str(tmp_path / "results"),
+            "TIWLIB_CHECKPOINTS": str(tmp_path / "checkpoints"),
+            "OMP_NUM_THREADS": "1",
+            "TQDM_DISABLE": "1",
+        }
+        notebook = runs.PROJECT / "notebooks" / "04_train.ipynb"
+        self.command = [sys.executable, "-m", "papermill", str(notebook), str(tmp_path / "out.ipynb")]
+        self.command.append("--no-progress-bar")
+        parameters |= {"method": "dsm_obs", "root": str(tmp_path), "n_samples": 92, "sampling_steps": 3}
+        for name, value in parameters.items():
+            self.command += ["-p", name, str(value)]
+
+    def finish(self):
+        """Run it to its end; returns the hash of its denoiser."""
+        subprocess.run(self.command, env=self.environment, check=True, capture_output=True)
+        return json.loads((self.record / "provenance.json").read_text())["hashes"]["denoiser"]
+
+    def start(self) -> list[psutil.Process]:
+        """papermill and its kernel, once the training is under way."""
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        started = subprocess.Popen(self.command, env=self.environment, start_new_session=True, **quiet)
+        while not (self.states.folder / ".lock").exists():
+            assert started.poll() is None, "papermill ended before it trained"
+            time.sleep(0.05)
+        time.sleep(2)  # some steps
+        return [psutil.Process(started.pid), *psutil.Process(started.pid).children(recursive=True)]
+
+
+def ended(process) -> bool:
+    """Gone, or a zombie: where a container has no init, nobody waits for an orphan."""
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+def wait_for(processes, seconds=60):
+    """Until all have ended."""
+    began = time.monotonic()
+    while not all(map(ended, processes)):
+        assert time.monotonic() - began < seconds, "they go on"
+        time.sleep(0.05)
+
+
+def to_papermill(papermill, kernel):
+    papermill.send_signal(signal.SIGTERM)  # kill, timeout, docker stop
+
+
+def to_kernel(papermill, kernel):
+    kernel.send_signal(signal.SIGTERM)
+
+
+def to_both(papermill, kernel):
+    papermill.send_signal(signal.SIGTERM)  # Slurm
+    kernel.send_signal(signal.SIGTERM)
+
+
+def to_group(papermill, kernel):
+    os.killpg(papermill.pid, signal.SIGTERM)  # the kernel has a group of its own
+
+
+def interrupt(papermill, kernel):
+    papermill.send_signal(signal.SIGINT)  # Ctrl-C
+
+
+@pytest.mark.parametrize(
+    "stop",
+    [
+        to_papermill,
+        *(pytest.param(how, marks=pytest.mark.slow) for how in (to_kernel, to_both, to_group, interrupt)),
+    ],
+)
+def test_a_stopped_notebook_leaves_its_state(tmp_path, stop):
+    notebook = Notebook(tmp_path, **LONG)
+    processes = notebook.start()
+    stop(*processes)
+    _, alive = psutil.wait_procs(processes, timeout=20)
+    assert all(
+        process.status() == psutil.STATUS_ZOMBIE for process in alive
+    )  # nobody waits for an orphan here
+    (state,) = notebook.states.states()
+    assert 0 < int(state.stem.removeprefix("step-")) < 1000, "after the step that was under way"
+
+
+@pytest.mark.slow
 def test_a_stopped_notebook_goes_on(tmp_path):
-    environment = os.environ | {
-        "TIWLIB_RESULTS": str(tmp_path / "results"), "TIWLIB_CHECKPOINTS": str(tmp_path / "checkpoints"),
-        "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1",
-    }  # fmt: skip
-    parameters = {**TINY, "root": str(tmp_path), "checkpoint_minutes": 0.001}
-    command = [
-        sys.executable,
-        "-m",
-        "papermill",
-        str(runs.PROJECT / "notebooks" / "04_train.ipynb"),
-        str(tmp_path / "out.ipynb"),
-    ]
-    command += [
-        "--no-progress-bar",
-        *(x for name, value in parameters.items() for x in ("-p", name, str(value))),
-    ]
-    folder = tmp_path / "checkpoints" / "04_train" / "digits-lt-dsm_obs-seed0"
-
-    started = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not checkpoints.states(folder):
-        assert started.poll() is None, "papermill ended before it trained"
-        time.sleep(0.01)
-    everyone = [psutil.Process(started.pid), *psutil.Process(started.pid).children(recursive=True)]
-    for process in everyone:
-        process.send_signal(signal.SIGTERM)
-    psutil.wait_procs(everyone, timeout=20)
-    stopped_at = int(checkpoints.states(folder)[-1].stem.removeprefix("step-"))
-    assert 0 < stopped_at < 400
-
-    found = {}
-    for name in ("stopped", "whole"):  # first goes on from the state, then from nothing
-        subprocess.run(command, env=environment, check=True, capture_output=True)
-        record = tmp_path / "results" / "04_train" / "digits-lt-dsm_obs-seed0"
-        found[name] = json.loads((record / "provenance.json").read_text())["hashes"]["denoiser"]
-        assert not folder.exists()  # a repetition trains again
-    assert found["stopped"] == found["whole"]
+    notebook = Notebook(tmp_path, steps=100, checkpoint_minutes=60)
+    processes = notebook.start()
+    to_both(*processes)
+    wait_for(processes)
+    assert notebook.states.states()
+    stopped = notebook.finish()  # goes on from the state
+    assert not notebook.states.folder.exists()  # a repetition trains again
+    assert stopped == notebook.finish()

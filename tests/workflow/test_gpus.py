@@ -15,7 +15,7 @@ SAY = "import os, time; a = time.time(); time.sleep({}); print(os.environ['CUDA_
 
 
 def start(folder, per_gpu, seconds, visible):
-    command = [sys.executable, "-P", str(runs.PROJECT / "tiwlib" / "gpus.py"), str(per_gpu)]
+    command = [sys.executable, "-P", str(runs.PROJECT / "workflow" / "gpus.py"), str(per_gpu)]
     environment = {**os.environ, "TMPDIR": str(folder), "CUDA_VISIBLE_DEVICES": visible}
     return subprocess.Popen(
         [*command, sys.executable, "-c", SAY.format(seconds)],
@@ -65,3 +65,39 @@ def test_without_a_gpu_the_command_just_runs(tmp_path):
     process = start(tmp_path, 1, 0, "")
     process.communicate(timeout=10)
     assert process.returncode == 0 and not list(tmp_path.glob("tiwlib-gpus*"))
+
+
+@pytest.mark.parametrize("how", ["open to all", "a link", "a file"])
+def test_a_folder_that_somebody_else_could_have_made_is_refused(how, tmp_path, monkeypatch):
+    """The name of the locks' folder is known to all: who makes it first could hold every slot."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    path = tmp_path / f"tiwlib-gpus-{os.getuid()}-all"
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    if how == "open to all":
+        path.mkdir()
+        path.chmod(0o777)
+    elif how == "a link":
+        (tmp_path / "elsewhere").mkdir()
+        path.symlink_to(tmp_path / "elsewhere")
+    else:
+        path.write_text("")
+    with pytest.raises((ValueError, FileExistsError), match=f"tiwlib-gpus-{os.getuid()}-all"):
+        gpus.folder()
+
+
+def test_the_folder_of_another_user_is_refused_and_the_own_one_taken(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    mine = gpus.folder()
+    assert mine.stat().st_mode & 0o777 == 0o700 and gpus.folder() == mine
+    me = os.getuid()
+    mine.rename(tmp_path / f"tiwlib-gpus-{me + 1}-all")
+    monkeypatch.setattr("os.getuid", lambda: me + 1)
+    with pytest.raises(ValueError, match="must be your folder, which nobody else can write to"):
+        gpus.folder()
+
+
+def test_a_lock_is_no_link_to_somewhere_else(tmp_path):
+    (tmp_path / "a.lock").symlink_to(tmp_path / "precious")
+    with pytest.raises(OSError, match="a.lock"):
+        gpus.try_lock(tmp_path / "a.lock")
+    assert not (tmp_path / "precious").exists()

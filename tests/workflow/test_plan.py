@@ -79,7 +79,7 @@ def test_a_file_of_parameters_gives_way_to_the_entry(tmp_path):
         ("runs: [{notebook: tiny, parms: {}}]", "unknown parms; known: file, notebook, params, run, vary"),
         ("runs: [{notebook: tiny, file: none.yaml}]", "none.yaml: cannot be read: No such file"),
         ("run: []", "unknown run; known: runs, runs_per_gpu"),
-        ("runs: []", "runs is empty"),
+        ("runs: []", r"runs=\[\]: must list what is run"),
         ("runs: [tiny]", "'tiny' in runs must be a mapping"),
         ("- 1", "must hold names and values, not list"),
         ("runs: [", "is no YAML"),
@@ -90,11 +90,60 @@ def test_a_file_of_parameters_gives_way_to_the_entry(tmp_path):
         ("runs: [{notebook: tiny, params: {run: x}}]", "run names the runs of an entry"),
         ("runs: [{notebook: tiny, params: {seed: 1}, vary: {seed: [2]}}]", "seed is in params and in vary"),
         (f"runs: [{{notebook: tiny, params: {{method: {'m' * 200}}}}}]", "give the entry a shorter name"),
+        ("runs: 5", "runs=5: must list what is run"),
+        ("runs: {notebook: tiny}", "runs={'notebook': 'tiny'}: must list what is run"),
+        ("runs: [{notebook: tiny, params: [1]}]", r"params=\[1\]: must be names with values"),
+        ("runs: [{notebook: tiny, params: abc}]", "params='abc': must be names with values"),
+        ("runs: [{notebook: tiny, params: {1: 2}}]", "is no YAML: 1 is no name"),
+        ("runs: [{notebook: tiny, vary: seed}]", "vary='seed': must be names with values"),
+        ("runs: [{notebook: tiny, file: 5}]", "file=5: must be text"),
+        ("runs: [{notebook: tiny, file: null}]", "file=None: must be text"),
+        ("runs: [{notebook: tiny, file: [a]}]", r"file=\['a'\]: must be text"),
+        ("runs: [{notebook: tiny, run: [a]}]", r"run=\['a'\]: must be text"),
+        ("runs: [{notebook: tiny, run: '{seed[0]}'}]", "is no parameter of the notebook"),
+        (f"runs: [{{notebook: tiny, run: {'r' * 300}}}]", "run='rrr.*: has 300 bytes, must be at most 200"),
+        ("runs: [{notebook: [tiny]}]", r"notebook=\['tiny'\]: no such notebook"),
+        (
+            "runs: [{notebook: ../notebooks/tiny}]",
+            "notebook='../notebooks/tiny': no such notebook; known: tiny",
+        ),
+        ("runs: [{notebook: ./tiny}]", "notebook='./tiny': no such notebook; known: tiny"),
+        ("runs: [{notebook: tiny, vary: {seed: [0], seed: [1]}}]", "seed is there twice"),
+        ("runs: [{notebook: tiny, params: {rate: .nan}}]", "rate=nan: must be a finite number"),
+        ("runs: [{notebook: tiny, vary: {rate: [1.0, -.inf]}}]", "rate=-inf: must be a finite number"),
+        ("runs: [{notebook: tiny, params: {seed: 010}}]", "seed='010': tiny takes int here, not str"),
+        ("runs: [{notebook: tiny, params: {seed: 1:30}}]", "seed='1:30': tiny takes int here, not str"),
+        ("runs: " + "[" * 20_000, "sweep.yaml: is nested too deeply"),
     ],
 )
 def test_what_is_refused(text, message):
     with pytest.raises(ValueError, match=message):
         load(text)
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path):
+    Path("sweep.yaml").write_bytes(b"runs: [\xff\xfe]")
+    with pytest.raises(ValueError, match="sweep.yaml: is no YAML: .*utf-8"):
+        plan.load("sweep.yaml")
+
+
+@pytest.mark.parametrize("text", ["- 1", "rate: 1\nrate: 2", "{"], ids=["a list", "a key twice", "broken"])
+def test_a_file_of_parameters_is_checked_like_the_sweep(text, tmp_path):
+    (tmp_path / "some.yaml").write_text(text)
+    with pytest.raises(ValueError, match="some.yaml: "):
+        load(f"runs: [{{notebook: tiny, file: {tmp_path / 'some.yaml'}}}]")
+
+
+def test_a_number_deep_in_a_parameter_is_finite_too(monkeypatch):
+    monkeypatch.delenv("TIWLIB_NOTEBOOKS")
+    with pytest.raises(ValueError, match="adp_grid=.*nan.*: must be a finite number"):
+        load("runs: [{notebook: 08_baselines, params: {adp_grid: {gamma: [1.0, .nan]}}}]")
+
+
+def test_numbers_are_what_they_look_like():
+    values = yaml.load("[3e-4, 1E5, 1.5, -2, 0, .5, 2., 1e3, 12_000, 0x10]", plan.Loader)
+    assert values == [3e-4, 1e5, 1.5, -2, 0, 0.5, 2.0, 1000.0, "12_000", "0x10"]
+    assert [type(v) for v in values[:5]] == [float, float, float, int, int]
 
 
 def test_a_missing_file_is_named():
@@ -114,6 +163,16 @@ def test_a_run_is_done_when_its_record_is_there_with_its_parameters():
     assert not run.done() and run.stale() == ["old", "seed"]
 
 
+@pytest.mark.parametrize("content", [None, "", "[1]", "{"], ids=["none", "empty", "a list", "cut short"])
+def test_a_record_without_its_parameters_is_not_done(content):
+    (run,) = load("runs: [{notebook: tiny, run: r}]").runs
+    run.folder.mkdir(parents=True)
+    run.metrics.write_text("{}")
+    if content is not None:
+        (run.folder / "params.json").write_text(content)
+    assert not run.done() and run.stale() == sorted(run.params)
+
+
 @pytest.mark.parametrize(
     "path", sorted((runs.PROJECT / "workflow").glob("*.yaml")), ids=lambda path: path.stem
 )
@@ -122,7 +181,7 @@ def test_the_sweeps_of_the_project_are_sound(path, monkeypatch):
     assert plan.load(path).runs
 
 
-def test_the_ledger_has_five_seeds_of_seven_runs_on_digits_and_eight_in_the_plane(monkeypatch):
+def test_the_ledger_has_five_seeds_of_seven_runs_on_digits_and_eight_in_2_d(monkeypatch):
     monkeypatch.delenv("TIWLIB_NOTEBOOKS")
     planned = plan.load(runs.PROJECT / "workflow" / "ledger.yaml").runs
     digits = [r.params for r in planned if r.notebook == "04_train" and r.params["alpha"] == 1]

@@ -11,14 +11,14 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import tiny_notebook
 import torch
 import yaml
 
-from tiwlib import gaussians, ratio, runs
-from tiwlib.networks import point_ratio, seeded
-from tiwlib.noise import LogNormal
+from tiwlib import runs
+from tiwlib.runs.cache import once
 from workflow import gpus, sweep
 
 pytest.importorskip("snakemake", reason="snakemake is not installed: pip install -e '.[sweep]'")
@@ -104,6 +104,43 @@ def test_a_dry_run_moves_nothing(capfd):
     assert said.count("rule papermill") == 2, "both would run"
 
 
+def test_a_dry_run_counts_what_is_done(capfd):
+    """What has its record with these parameters is not among what is to do."""
+    write()
+    (done, _) = sweep.plan.load("sweep.yaml").runs
+    done.folder.mkdir(parents=True)
+    (done.folder / "params.json").write_text(json.dumps(done.params))
+    done.metrics.write_text("{}")
+    assert sweep.run("sweep.yaml", 1, None, False, True) == 0
+    said = capfd.readouterr().out
+    assert "sweep.yaml: 2 runs, 1 done, 1 to do" in said and said.count("rule papermill") == 1
+
+
+@pytest.mark.parametrize("name", ["123", "1e3", "true", "a: b.yaml", "it's {x}.yaml"])
+def test_a_sweeps_file_may_have_any_name(name, capfd):
+    """Snakemake reads the value of --config as YAML: a name that is a number there must stay a name."""
+    write(seeds=(0,))
+    Path("sweep.yaml").rename(name)
+    assert sweep.run(name, 1, None, False, True) == 0
+    assert capfd.readouterr().out.count("rule papermill") == 1
+
+
+def test_a_results_folder_with_braces_is_refused(monkeypatch, tmp_path):
+    write()
+    monkeypatch.setenv("TIWLIB_RESULTS", str(tmp_path / "{x}"))
+    with pytest.raises(ValueError, match=r"TIWLIB_RESULTS=.*\{x\}: must have no braces"):
+        sweep.run("sweep.yaml", 1, None, False, True)
+
+
+def test_a_notebook_whose_name_a_shell_would_take_apart_runs(tmp_path):
+    name = "tiny; touch evil $(touch evil)"
+    (tmp_path / "notebooks" / "tiny.ipynb").rename(tmp_path / "notebooks" / f"{name}.ipynb")
+    entry = {"notebook": name, "run": "r"}
+    Path("sweep.yaml").write_text(yaml.safe_dump({"runs": [entry]}))
+    said = call()[1]
+    assert (tmp_path / "build" / "sweep" / name / "r.ipynb").exists() and not Path("evil").exists(), said
+
+
 @pytest.mark.slow
 def test_a_changed_parameter_runs_again_what_has_it_and_the_old_record_is_kept():
     write()
@@ -136,14 +173,9 @@ def test_an_interrupted_sweep_goes_on(how):
     assert any("done in" in line for line in lines)
     time.sleep(2)
     if how == signal.SIGKILL:
-        children = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True).stdout
-        here = str(Path.cwd())
-        ours = [int(line.split()[0]) for line in children.splitlines() if here in line]
-        snakemake = [
-            int(p) for p in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        ]
-        for pid in [process.pid, *snakemake, *ours]:
-            os.kill(pid, signal.SIGKILL)
+        everything = [*psutil.Process(process.pid).children(recursive=True), process]
+        for one in everything:
+            one.kill()
     else:
         process.send_signal(how)
     process.wait(60)
@@ -172,33 +204,25 @@ def test_a_state_of_other_parameters_is_set_aside_too(tmp_path, capsys):
     assert f"other values of rate; the old record goes to {kept}" in capsys.readouterr().out
 
 
-def test_runs_that_start_together_fit_one_ratio(tmp_path, monkeypatch):
-    fitted, fit = [], ratio.fit
+def test_runs_that_start_together_fit_one_ratio(tmp_path):
+    """Those that wait are told that they have not fitted it, and what the fit has cost."""
+    fits, found = [], []
 
-    def slow_fit(*data, **options):
-        fitted.append(1)
+    def fit():
+        fits.append(1)
         time.sleep(0.3)
-        return fit(*data, **options)
-
-    monkeypatch.setattr(ratio, "fit", slow_fit)
-    noise_distribution = LogNormal.for_data(gaussians.SIGMA_DATA)
-    pair = gaussians.draw_pair(100, 50, seed=0)
-    found = []
+        return {"weights": torch.ones(2)}, {"step": 3}
 
     def one():
-        network = seeded(point_ratio, 2, gaussians.SIGMA_DATA, seed=0)
-        found.append(
-            ratio.fit_once(tmp_path / "r.safetensors", network, *pair, noise_distribution, steps=2, seed=0)
-        )
+        found.append(once("ratio", {"seed": 0}, fit, tmp_path))
 
     threads = [threading.Thread(target=one) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(fitted) == 1
-    x, sigma = torch.zeros(1, 2), torch.ones(1)
-    assert len({f.log_ratio(x, sigma).item() for f in found}) == 1 and len(found) == 3
+    assert len(fits) == 1 and sorted(cached.new for cached in found) == [False, False, True]
+    assert all(0.3 <= cached.seconds < 3 for cached in found)
 
 
 # ---------------------------------------------------------------- Slurm
@@ -222,8 +246,8 @@ def test_the_slurm_profile_plans_a_gpu_for_each_run(capfd):
 @pytest.mark.slow
 @needs_slurm_plugin
 def test_a_sweep_by_way_of_a_stand_in_for_slurm(tmp_path, monkeypatch):
-    """sbatch and its kin from tests/slurm run the jobs here: what Snakemake sends is a whole run."""
-    stand_in = runs.PROJECT / "tests" / "slurm"
+    """sbatch and its kin from tests/workflow/slurm run the jobs here: what Snakemake sends is a whole run."""
+    stand_in = runs.PROJECT / "tests" / "workflow" / "slurm"
     monkeypatch.setenv("PATH", f"{stand_in}:{os.environ['PATH']}")
     monkeypatch.setenv("FAKE_SLURM", str(tmp_path / "slurm"))
     profile = yaml.safe_load((PROFILE / "config.yaml").read_text())

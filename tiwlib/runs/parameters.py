@@ -48,9 +48,16 @@ def parameters(notebook: str, namespace: dict) -> dict:
     return {name: _checked(notebook, name, namespace[name], type(known[name])) for name in known}
 
 
+def _finite(value) -> bool:
+    """Whether no number in it, however deep, is NaN or infinite."""
+    if isinstance(value, list | dict):
+        return all(map(_finite, value.values() if isinstance(value, dict) else value))
+    return type(value) is not float or math.isfinite(value)
+
+
 def _checked(notebook: str, name: str, value, expected: type):
     number = type(value) in (int, float)
-    if number and not math.isfinite(value):
+    if not _finite(value):
         raise ValueError(f"{name}={value!r}: must be a finite number")
     if number and expected in (float, type(None)):
         return float(value)  # None stands for a default number

@@ -1,0 +1,27 @@
+"""The benchmark of the store at a small size: memory does not grow with the array."""
+
+import json
+import mmap
+import runpy
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tiwlib import runs
+from tiwlib.data.store import Recipe, stored
+
+BENCHMARK = runs.PROJECT / "benchmarks" / "data_loading.py"
+NUMBER = 16_000  # of 3 x 64 x 64: 197 MB, more than feeding may take
+
+
+@pytest.mark.skipif(not hasattr(mmap, "MADV_DONTNEED"), reason="pages cannot be given back on this system")
+def test_feeding_stays_below_its_limit_whatever_the_size_of_the_array(tmp_path):
+    limit = runpy.run_path(str(BENCHMARK))["BARS"]["feeding_mb"]
+    pieces = (np.full((1000, 3, 64, 64), i, np.uint8) for i in range(NUMBER // 1000))
+    data = stored(tmp_path / "arrays" / "feed", lambda: Recipe("feed", NUMBER, pieces, None, ()))
+    assert data.images.nbytes > 1.2 * limit * 2**20, "an array that stayed in memory would be seen"
+    command = [sys.executable, str(BENCHMARK), "--feed", str(tmp_path)]
+    measured = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    assert measured["images"] == NUMBER and measured["feeding_mb"] < limit
