@@ -27,12 +27,13 @@ GLIBC = (39, 35, 34, 31, 28, 27, 24, 17)  # pip takes each as it stands
 RUN = '#!/usr/bin/env bash\nexec bash "$(dirname "${BASH_SOURCE[0]}")/../gpu/run.sh" "$@"\n'
 
 
+def plain(name: str) -> str:
+    """A package's name as pip compares names."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
 def pins(names: list[str], constraints: str) -> list[str]:
     """The lines NAME==VERSION of a constraints file; a name that it does not pin is a ValueError."""
-
-    def plain(name: str) -> str:
-        return re.sub(r"[-_.]+", "-", name).lower()
-
     versions = {plain(line.split("==")[0]): line for line in constraints.split() if "==" in line}
     if missing := [name for name in names if plain(name) not in versions]:
         raise ValueError(f"gpu/lacking.txt: {', '.join(missing)}: not in constraints.txt")

@@ -23,7 +23,6 @@ import contextlib
 import json
 import lzma
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -35,6 +34,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pack
+from pack import plain
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKED = ROOT / ".gpu"
@@ -69,15 +69,22 @@ SMALL_RATIO = (
 
 # ------------------------------------------------------------- what is missing here
 def install(work: Path) -> None:
-    """Put the packed wheels into WORK/site, where they are not there yet."""
+    """Put the packed wheels into WORK/site, where one of their packages is missing here."""
     wheels, site = PACKED / "wheels", work / "site"
-    if not wheels.is_dir() or _text(wheels / "stamp") == _text(site / "stamp"):
+    packed = sorted(wheels.glob("*.whl"))
+    missing = {plain(path.name.split("-")[0]) for path in packed} - installed()
+    if not missing or _text(wheels / "stamp") == _text(site / "stamp"):
         return
     shutil.rmtree(site, ignore_errors=True)
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index"]
     command += ["--no-deps", "--no-compile", "--no-cache-dir", "--target", str(site)]
-    subprocess.run([*command, *map(str, sorted(wheels.glob("*.whl")))], check=True)
+    subprocess.run([*command, *map(str, packed)], check=True)
     shutil.copy(wheels / "stamp", site)
+
+
+def installed() -> set[str]:
+    """The packages of this Python."""
+    return {plain(distribution.metadata["Name"]) for distribution in metadata.distributions()}
 
 
 def unpack(work: Path, data: Path) -> None:
@@ -117,11 +124,9 @@ def commit() -> str:
 
 def lacks() -> int:
     """Print the pinned packages that are not installed here."""
-    here = {re.sub(r"[-_.]+", "-", d.metadata["Name"]).lower() for d in metadata.distributions()}
-    for line in (ROOT / "constraints.txt").read_text().split():
-        name = line.split("==")[0]
-        if re.sub(r"[-_.]+", "-", name).lower() not in here:
-            print(name)
+    here = installed()
+    names = [line.split("==")[0] for line in (ROOT / "constraints.txt").read_text().split()]
+    print("\n".join(name for name in names if plain(name) not in here))
     return 0
 
 
