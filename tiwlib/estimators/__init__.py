@@ -20,7 +20,8 @@ from tiwlib.ratio import FittedRatio
 class Estimator:
     """One way to a ratio. config: its options. requires_base: whether it needs a plain denoiser.
 
-    untrained: (problem, base, config) -> network. fit: (network, problem, base, config, *, seed, device) -> FittedRatio.
+    untrained: (problem, base, config) -> network.
+    fit: (network, problem, base, config, *, seed, device) -> FittedRatio.
     """
 
     config: type
