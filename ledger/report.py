@@ -197,6 +197,9 @@ def claims() -> str:
     return "\n".join(lines)
 
 
+PROBLEMS = ("gmm", "0v1", "low-high", "long-tail")  # of notebook 08
+
+
 def baseline_names() -> list[str]:
     # Here, for it takes a second and the other tables need none of it.
     from tiwlib.baselines import BASELINES
@@ -206,12 +209,11 @@ def baseline_names() -> list[str]:
 
 def baselines() -> str:
     """All methods of notebook 08 on all problems: what they require, and the fairness discrepancy."""
-    problems = ("gmm", "0v1", "low-high", "long-tail")
-    found = {problem: record("metrics", "08_baselines", problem)["methods"] for problem in problems}
-    lines = header("method", "requires", *problems)
+    found = {problem: record("metrics", "08_baselines", problem)["methods"] for problem in PROBLEMS}
+    lines = header("method", "requires", *PROBLEMS)
     for name in baseline_names():
         measures = found["gmm"][name]
-        cells = (found[problem].get(name) for problem in problems)
+        cells = (found[problem].get(name) for problem in PROBLEMS)
         key = "fairness_discrepancy"
         lines.append(
             row(
@@ -221,6 +223,20 @@ def baselines() -> str:
             )
         )
     return "\n".join(lines)
+
+
+def baseline_quality() -> str:
+    """What stands behind the shares of notebook 08: the quality of the samples that they were read from."""
+    lines = header("problem", "precision of the methods", "recall of IW-DSM", "recall of TIW-DSM")
+    for problem in PROBLEMS:
+        methods = record("metrics", "08_baselines", problem)["methods"]
+        precision = [measures["precision"]["mean"] for measures in methods.values()]
+        recalls = (as_text(methods[name]["recall"], "recall") for name in ("iw_dsm", "tiw_dsm"))
+        lines.append(row(problem, f"{min(precision):.2f} to {max(precision):.2f}", *recalls))
+    return "\n".join(lines) + (
+        "\n\nWhere precision is low the samples are blurred, and their shares lean on the judge. Where recall is low "
+        "a fair share covers little of the data."
+    )
 
 
 SHOWS = {

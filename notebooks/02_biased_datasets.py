@@ -24,7 +24,9 @@
 # $$p_{\rm bias}(g) \propto \rho^{\,g/(G-1)}, \qquad p_{\rm ref}(g) = 1/G, \qquad
 # |\mathcal D_{\rm ref}| = \text{share} \cdot |\mathcal D_{\rm bias}|.$$
 #
-# The groups are for looking and measuring only: training sees nothing but which set an image is in.
+# The groups are for looking and measuring only: training sees nothing but which set an image is in. The paper has
+# long tails of CIFAR-10 and CIFAR-100, FFHQ by gender, and CelebA by gender and hair. The settings of digits mirror
+# them at sizes that a laptop can train, with the hue of a digit in gender's place (`digits-colour-90`).
 #
 # | reads | writes | takes |
 # |---|---|---|
@@ -40,6 +42,7 @@ from IPython.display import display
 
 from tiwlib import plots, runs
 from tiwlib.data import bias, manifest, settings
+from tiwlib.measures.shares import total_variation
 
 # %% tags=["parameters"]
 run = "default"  # name of the record under results/02_biased_datasets/
@@ -57,9 +60,9 @@ shares = [0.05, 0.1, 0.25, 0.5]  # sizes of the nested reference sets that are s
 # %%
 params = runs.parameters("02_biased_datasets", globals())
 record = runs.start("02_biased_datasets", run, params)
-made = bias.from_parameters(params, runs.PROJECT, download=True)
-data, split = made.data, made.split
-drawn = biased == ""  # else it is the reader's own pair, where nothing is left to draw
+images = bias.from_parameters(params, runs.PROJECT, download=True)
+data, split = images.data, images.split
+named = biased == ""  # else it is the reader's own pair, where nothing is left to draw
 has_groups = data.groups is not None
 record.hashes |= {"split": split.sha256, "images": data.sha256}
 
@@ -106,13 +109,13 @@ for name, indices in {"biased": split.biased, "reference": split.reference}.item
 # %%
 if has_groups:
     groups = len(data.group_names)
-    counts = {"full data": data.group_sizes(), **split.counts(data.groups, groups)}
+    counts = {"full": data.group_sizes(), **split.counts(data.groups, groups)}
     group_shares = {name: numbers / numbers.sum() for name, numbers in counts.items()}
-    distance = round(float(np.abs(group_shares["biased"] - group_shares["reference"]).sum() / 2), 6)
+    distance = round(total_variation(group_shares["biased"], group_shares["reference"]), 6)
     for name, numbers in counts.items():
         print(f"{name:10s} {numbers.sum():7,} images, {numbers.min():,} to {numbers.max():,} in a group")
     print(f"total variation of biased from reference: {distance:.3f}")
-    if drawn:
+    if named:
         assert np.ptp(counts["reference"]) <= 1, "the reference set is balanced"
     metrics |= {
         "group_names": data.group_names,
@@ -125,6 +128,9 @@ else:
     print("no groups: the method needs none, and what is measured by group is left out")
 
 # %% [markdown]
+# Most of the biased images are of the first groups, and the reference set has the same number of each: the two
+# differ in their shares alone, for an image of a group is as likely in one as in the other.
+#
 # ## Nested reference sets
 #
 # Each group has one seeded order of its images. The reference set takes the front, the biased set the back: a
@@ -132,12 +138,12 @@ else:
 # differ in nothing else.
 
 # %%
-if drawn:
+if named:
     references, before = {}, np.array([], np.int64)
     for share in sorted(shares):
-        wanted = settings.Setting(data.name, split.definition["bias"], split.definition["arguments"], share)
+        other = settings.Setting(data.name, split.definition["bias"], split.definition["arguments"], share)
         try:
-            larger = bias.draw(f"{share:.0%}", wanted, data.group_sizes(), data.group_names, seed)
+            larger = bias.draw(f"{share:.0%}", other, data.group_sizes(), data.group_names, seed)
         except ValueError as error:
             print(f"left out: {error}")
             continue
@@ -146,11 +152,17 @@ if drawn:
         before = larger.reference
         references[f"{share:.0%}"] = larger.counts(data.groups, groups)["reference"]
         print(f"{share:4.0%}: {len(before):6,} reference images, sha256 {larger.sha256[:16]}")
-    metrics["nested"] = {label: int(numbers.sum()) for label, numbers in references.items()}
-    figure = plots.use_of_groups(counts["full data"], counts["biased"], references, data.group_names)
+    metrics["nested"] = {
+        f"percent_{label.removesuffix('%')}": int(numbers.sum()) for label, numbers in references.items()
+    }
+    figure = plots.use_of_groups(counts["full"], counts["biased"], references, data.group_names)
     display(record.figure(figure, "nested_references"))
 
 # %% [markdown]
+# Each bar is one group from left to right in the order of its draw. Whatever the size of the reference set, it starts
+# at the left and the biased set ends at the right; between them lie images that neither takes, on which a ratio can
+# be tested.
+#
 # ## The row of the manifest
 #
 # `data/manifest.json` has the hash of every named setting whose group sizes are known without its images. The
@@ -167,6 +179,12 @@ else:
     print("the reader's own data have no row")
 
 # %% [markdown]
+# ## What we learned
+#
+# A split follows from the sizes of the groups, the setting and the seed, so that every machine draws the same one.
+# Reference sets are nested and share one biased set, so that runs of two sizes differ in nothing else. The total
+# variation printed above is what plain training on the biased set would leave, and what the methods are to take away.
+#
 # ## The record
 
 # %%

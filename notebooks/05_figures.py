@@ -22,22 +22,22 @@
 #
 # | reads | writes | takes |
 # |---|---|---|
-# | `results/04_train/*/`, `<plane>` of 01 and 03 | `results/05_figures/<run>/` | seconds |
+# | `results/04_train/*/`, `<two_d>` of 01 and 03 | `results/05_figures/<run>/` | seconds |
 
 # %%
 import pandas as pd
 from IPython.display import display
 
-from tiwlib import objectives, plots, runs
+from tiwlib import plots, runs
 from tiwlib.gaussians import EXACT_RATIO
 from tiwlib.measures import intervals
 from tiwlib.runs import tables as records
 
 # %% tags=["parameters"]
 run = "default"  # name of the record under results/05_figures/
-plane = "default"  # name of the records of notebooks 01 and 03 that are drawn
-setting = "digits-lt"  # whose runs are compared
-methods = ["dsm_ref", "dsm_obs", "iw_dsm", "tiw_dsm", "w_only", "c_only"]  # which of them
+two_d = "default"  # name of the records of notebooks 01 and 03 that are drawn
+setting = "digits-lt"  # the setting whose runs are compared
+methods = ["dsm_ref", "dsm_obs", "iw_dsm", "tiw_dsm", "w_only", "c_only"]  # the methods that are compared
 sizes = [
     "digits-lt-5",
     "digits-lt",
@@ -47,14 +47,13 @@ sizes = [
 
 # %%
 params = runs.parameters("05_figures", globals())
-labels = {name: objectives.method(name).label for name in methods}
 record = runs.start("05_figures", run, params)
-in_the_plane = {r["run"]: r for r in runs.finished("01_density_ratio_2d")}.get(plane)
-ratio_errors = {r["run"]: r for r in runs.finished("03_ratio_accuracy")}.get(plane)
+example = {r["run"]: r for r in runs.finished("01_density_ratio_2d")}.get(two_d)
+ratio_errors = {r["run"]: r for r in runs.finished("03_ratio_accuracy")}.get(two_d)
 trained = [r for r in runs.finished("04_train") if r["params"]["method"] in methods]
 
 # %% [markdown]
-# ## Scores and ratio in the plane
+# ## Scores and ratio in the 2-D example
 #
 # The paper's example in closed form: $p_{\rm bias}$ has 80 % of its mass at $(-2,-2)$, $p_{\rm data}$ half. The
 # gradient of $\log r$ points from the crowded mode to the rare one; noise lets both fade. Notebook 01 shows the
@@ -65,15 +64,15 @@ figure = plots.scores_and_ratio(EXACT_RATIO)
 saved = record.figure(figure, "scores_and_ratio")
 
 # %% tags=["nbval-ignore-output"]
-if in_the_plane:
-    shares = pd.DataFrame(in_the_plane["metrics"]["shares"])
-    pi = in_the_plane["params"]["reference_fraction"]
+if example:
+    shares = pd.DataFrame(example["metrics"]["shares"])
+    pi = example["params"]["reference_fraction"]
     unbiased, biased = (density.weights[1] for density in (EXACT_RATIO.p_data, EXACT_RATIO.p_bias))
     figure = plots.shares_by_objective(shares, unbiased, pi * unbiased + (1 - pi) * biased)
     display(record.figure(figure, "minority_shares"))
 else:
     print(
-        f"no run {plane!r} of notebook 01: papermill notebooks/01_density_ratio_2d.ipynb out.ipynb -p run {plane}"
+        f"no run {two_d!r} of notebook 01: papermill notebooks/01_density_ratio_2d.ipynb out.ipynb -p run {two_d}"
     )
 
 # %% [markdown]
@@ -88,8 +87,8 @@ if ratio_errors and (ratio_errors["folder"] / "ratio_error.csv").exists():
     print(f"95 % interval {share['low']:.2f} to {share['high']:.2f}; the paper: 0.391, one run")
 else:
     print(
-        f"run {plane!r} of notebook 03 holds no errors: "
-        f"papermill notebooks/03_ratio_accuracy.ipynb out.ipynb -p run {plane}"
+        f"run {two_d!r} of notebook 03 holds no errors: "
+        f"papermill notebooks/03_ratio_accuracy.ipynb out.ipynb -p run {two_d}"
     )
 
 # %% [markdown]
@@ -110,7 +109,7 @@ plain = [r for r in trained if r["metrics"]["setting"] == setting and r["params"
 missing = [name for name in methods if name not in {r["params"]["method"] for r in plain}]
 for name in missing:
     print(
-        f"no run of {labels[name]}; make one: papermill notebooks/04_train.ipynb out.ipynb -p method {name}"
+        f"no run of {name}; make one: papermill notebooks/04_train.ipynb out.ipynb -p method {name}"
     )
 if not plain:
     raise ValueError(
@@ -126,13 +125,13 @@ if has_groups:
     print(f"total variation of the biased set from the reference set: {biased_variation:.3f}")
 
 # %% tags=["nbval-ignore-output"]
-frechet = "fid" if "fid" in frame else "classifier_frechet"
+frechet = "fid" if "fid" in frame else "frechet"
 measures = {
     "total_variation": "total variation of group shares",
     "fid": "FID (Inception)",
-    "classifier_frechet": "Frechet distance (group classifier)",
+    "frechet": "Frechet distance (group classifier)",
     "recall": "recall",
-    "nearest_training_image": "distance to the nearest training image",
+    "nearest": "distance to the nearest training image",
 }
 measures = {name: label for name, label in measures.items() if name in frame}
 sets = pd.DataFrame(
@@ -150,13 +149,13 @@ display(record.figure(figure, "comparison"))
 
 # %% tags=["nbval-ignore-output"]
 table = {}
-for label, part in frame.groupby("method", sort=False):
-    table[label] = {"seeds": len(part)}
+for key, part in frame.groupby("method", sort=False):
+    table[key] = {"seeds": len(part)}
     for name in measures:
         mean, low, high = (
             intervals.mean_interval(part[name]) if len(part) > 1 else (part[name].item(), None, None)
         )
-        table[label][name] = {"mean": mean, "low": low, "high": high}
+        table[key][name] = {"mean": mean, "low": low, "high": high, "seeds": part[name].tolist()}
 display(plots.as_table(table, measures))
 
 # %% [markdown]
@@ -168,22 +167,20 @@ display(plots.as_table(table, measures))
 
 # %% tags=["nbval-ignore-output"]
 frame["pair"] = list(zip(frame.seed, frame.split, strict=True))
-of_method = {label: part.set_index("pair") for label, part in frame.groupby("method", sort=False)}
-base = labels["tiw_dsm"] if labels.get("tiw_dsm") in of_method else frame.method.iloc[0]
-differences = {}
-for label, part in of_method.items():
+of_method = {key: part.set_index("pair") for key, part in frame.groupby("method", sort=False)}
+base = "tiw_dsm" if "tiw_dsm" in of_method else frame.method.iloc[0]
+differences, rows = {}, {}
+for key, part in of_method.items():
     pairs = len(part.index.intersection(of_method[base].index))
-    if label == base or pairs < 2:
+    if key == base or pairs < 2:
         continue
-    differences[f"{label} minus {base}"] = {"pairs": pairs}
+    difference = differences[f"{key}_minus_{base}"] = {"pairs": pairs}
     for name in measures:
         mean, low, high = intervals.paired_interval(dict(part[name]), dict(of_method[base][name]))
-        differences[f"{label} minus {base}"][name] = {"mean": mean, "low": low, "high": high}
-if differences:
-    rows = {
-        label: {measures[name]: intervals.as_text(cells[name]) for name in measures}
-        for label, cells in differences.items()
-    }
+        difference[name] = {"mean": mean, "low": low, "high": high}
+    row = {measures[name]: intervals.as_text(difference[name]) for name in measures}
+    rows[f"{records.run_label(key)} minus {records.run_label(base)}"] = row
+if rows:
     display(pd.DataFrame(rows).T)
 
 # %% [markdown]
@@ -193,19 +190,17 @@ if differences:
 
 # %% tags=["nbval-ignore-output"]
 first = [r for r in plain if r["params"]["seed"] == frame.seed.min()]
-first = {plots.run_label(r["params"]["method"], r["params"]["reference_fraction"]): r for r in first}
+first = {records.run_key(r["params"]["method"], r["params"]["reference_fraction"]): r for r in first}
 if has_groups:
     group_names = plain[0]["metrics"]["group_names"]
-    figure = plots.share_lines(
-        {label: r["metrics"]["group_shares"] for label, r in first.items()}, group_names
-    )
+    figure = plots.share_lines({key: r["metrics"]["group_shares"] for key, r in first.items()}, group_names)
     display(record.figure(figure, "group_shares"))
 
 # %% tags=["nbval-ignore-output"]
-kept = {label: first[label]["folder"] / "samples_by_group.png" for label in plots.in_order(first)}
-kept = {label: path for label, path in kept.items() if path.exists()}
-if kept:
-    display(record.figure(plots.samples_by_group(kept, group_names), "samples_by_group"))
+examples = {key: first[key]["folder"] / "samples_by_group.png" for key in records.in_order(first)}
+examples = {key: path for key, path in examples.items() if path.exists()}
+if examples:
+    display(record.figure(plots.samples_by_group(examples, group_names), "samples_by_group"))
 elif has_groups:
     print("the records hold no samples by group: python -m workflow.sweep --again workflow/ledger.yaml")
 
@@ -216,10 +211,10 @@ elif has_groups:
 # objective is taken seed by seed: a dot each, the diamond is their mean with its interval.
 
 # %% tags=["nbval-ignore-output"]
-parts = frame[frame.method.isin(["TIW-DSM", "W-only", "C-only", "DSM(obs), half"])]
-if has_groups and {"TIW-DSM", "W-only", "C-only"} <= set(parts.method):
+parts = frame[frame.method.isin(["tiw_dsm", "w_only", "c_only", "dsm_obs_half"])]
+if has_groups and {"tiw_dsm", "w_only", "c_only"} <= set(parts.method):
     chosen = {name: measures[name] for name in ("total_variation", frechet)}
-    display(record.figure(plots.differences(parts, "TIW-DSM", chosen), "ablation"))
+    display(record.figure(plots.differences(parts, "tiw_dsm", chosen), "ablation"))
 else:
     print("not all parts are there: make sweep CONFIG=workflow/ledger.yaml")
 
@@ -302,8 +297,8 @@ else:
 # %%
 results = {"setting": setting, "runs": sorted(frame.run), "table": table, "differences": differences}
 if low:
-    results["ratio_below_0.01"] = {
-        estimator: {f"{sigma:g}": share for sigma, share in by_sigma.items()}
+    results["ratio_below_0_01"] = {
+        estimator.replace("-", "_"): {f"{sigma:g}": share for sigma, share in by_sigma.items()}
         for estimator, by_sigma in low.items()
     }
 record.finish(results)

@@ -34,20 +34,23 @@
 # | the images of a setting (notebook 02) | `results/06_what_each_objective_learns/<run>/` | four minutes |
 
 # %%
-from dataclasses import replace
+from functools import partial
 
 import pandas as pd
 import torch
 from IPython.display import display
 
 from tiwlib import plots, runs
-from tiwlib.closed_form import LOG_MENDED, RELEASED, SIGN_MENDED
+from tiwlib.closed_form import LOG_MENDED, RELEASED, SIGN_MENDED, minimiser, score_error, tilted_share
 from tiwlib.data import bias
+from tiwlib.data.problems import of_images
 from tiwlib.gaussians import EXACT_RATIO, P_BIAS, P_DATA
-from tiwlib.measures import intervals
-from tiwlib.measures import two_d as plane
-from tiwlib.objectives import method, minimiser
-from tiwlib.runs.trial import Trial
+from tiwlib.measures import intervals, two_d
+from tiwlib.objectives import dsm, tiw_dsm
+from tiwlib.runs.config import ExperimentConfig
+from tiwlib.runs.experiment import Experiment
+from tiwlib.runs.measured import measured
+from tiwlib.training import TrainingConfig
 
 # %% tags=["parameters"]
 run = "default"  # name of the record under results/06_what_each_objective_learns/
@@ -70,15 +73,14 @@ record = runs.start("06_what_each_objective_learns", run, params)
 torch.set_num_threads(1)  # networks this small lose time to a second thread
 if seeds < 2:
     raise ValueError(f"seeds={seeds}: must be at least 2, for an interval")
-TIW, OBS = method("tiw_dsm"), method("dsm_obs")
 observed = reference_fraction * P_DATA.weights[1] + (1 - reference_fraction) * P_BIAS.weights[1]
 results = {"observed_share": observed, "n_samples": n_samples}
 
 
 def judge(denoiser):
     """Minority share with its interval, and the error of the score, of a denoiser in closed form."""
-    share = plane.minority(plane.drawn(denoiser, n_samples))
-    return {**share, "score_error": plane.score_error(denoiser, P_DATA)}
+    share = two_d.minority(two_d.drawn(denoiser, n_samples))
+    return {**share, "score_error": score_error(denoiser, P_DATA)}
 
 
 # %% [markdown]
@@ -95,38 +97,44 @@ def judge(denoiser):
 # %%
 sparse = fractions[0]
 unbiased, uncorrected, released = "corrects as theorem 1", "does not correct", "released code"
+half = {
+    name: minimiser(name, EXACT_RATIO, reference_fraction)
+    for name in ("dsm_obs", "w_only", "iw_dsm", "tiw_dsm", "c_only")
+}
 rows = [
-    ("DSM(obs), no correction", uncorrected, minimiser(OBS, EXACT_RATIO, reference_fraction)),
-    ("W-only", uncorrected, minimiser(method("w_only"), EXACT_RATIO, reference_fraction)),
-    ("IW-DSM", "weights clean samples right", minimiser(method("iw_dsm"), EXACT_RATIO, reference_fraction)),
-    ("TIW-DSM", unbiased, minimiser(TIW, EXACT_RATIO, reference_fraction)),
-    ("C-only", unbiased, minimiser(method("c_only"), EXACT_RATIO, reference_fraction)),
-    ("DSM(obs), 1 : 20", uncorrected, minimiser(OBS, EXACT_RATIO, sparse)),
-    ("TIW-DSM, 1 : 20", unbiased, minimiser(TIW, EXACT_RATIO, sparse)),
-    ("TIW-DSM, 1 : 20, told 1/2", "wrong mixture", minimiser(replace(TIW, told=0.5), EXACT_RATIO, sparse)),
-    ("released code", released, RELEASED.minimiser(EXACT_RATIO)),
-    ("released, sign mended", released, SIGN_MENDED.minimiser(EXACT_RATIO)),
-    ("released, log d instead of d", released, LOG_MENDED.minimiser(EXACT_RATIO)),
-]
-table = pd.DataFrame([{"label": label, "group": group, **judge(d)} for label, group, d in rows])
-results["minimisers"] = {row.pop("label"): row for row in table.to_dict("records")}
-display(table.set_index("label").round(3))
+    ("dsm_obs_half", "DSM(obs), no correction", uncorrected, half["dsm_obs"]),
+    ("w_only", "W-only", uncorrected, half["w_only"]),
+    ("iw_dsm", "IW-DSM", "weights clean samples right", half["iw_dsm"]),
+    ("tiw_dsm", "TIW-DSM", unbiased, half["tiw_dsm"]),
+    ("c_only", "C-only", unbiased, half["c_only"]),
+    ("dsm_obs_1_20", "DSM(obs), 1 : 20", uncorrected, minimiser("dsm_obs", EXACT_RATIO, sparse)),
+    ("tiw_dsm_1_20", "TIW-DSM, 1 : 20", unbiased, minimiser("tiw_dsm", EXACT_RATIO, sparse)),
+    ("tiw_dsm_1_20_half", "TIW-DSM, 1 : 20, told 1/2", "wrong mixture",
+     minimiser("tiw_dsm", EXACT_RATIO, sparse, weight_fraction=0.5)),
+    ("released", "released code", released, RELEASED.minimiser(EXACT_RATIO)),
+    ("released_sign_mended", "released, sign mended", released, SIGN_MENDED.minimiser(EXACT_RATIO)),
+    ("released_log_d", "released, log d instead of d", released, LOG_MENDED.minimiser(EXACT_RATIO)),
+]  # fmt: skip
+table = pd.DataFrame([{"name": n, "label": label, "group": group, **judge(d)} for n, label, group, d in rows])
+columns = ["group", "share", "low", "high", "score_error"]
+results["minimisers"] = table.set_index("name")[columns].to_dict("index")
+display(table.set_index("label")[columns].round(3))
 display(record.figure(plots.shares_of_minimisers(table, P_DATA.weights[1], observed), "minimisers"))
 
 # %%
-share = table.set_index("label").share
+share = table.set_index("name").share
 tolerance = 3 * (0.25 / n_samples) ** 0.5  # three standard errors; the sampler's own error is below one
-for label in ("IW-DSM", "TIW-DSM", "C-only", "TIW-DSM, 1 : 20"):
-    assert abs(share[label] - 0.5) < tolerance, "theorem 1: the unbiased density"
-assert share["W-only"] == share["DSM(obs), no correction"], "a weight of (x, sigma) moves nothing"
-assert share["C-only"] == share["TIW-DSM"], "and is not needed where the ratio is exact"
-assert share["released code"] < share["DSM(obs), no correction"] < share["released, sign mended"] < 0.5
-results["theorem_share_error"] = float(share["TIW-DSM"] - 0.5)
-results["c_only_minus_full"] = float(share["C-only"] - share["TIW-DSM"])
-results["w_only_minus_plain"] = float(share["W-only"] - share["DSM(obs), no correction"])
-print(f"TIW-DSM {share['TIW-DSM']:.3f}, C-only minus full {results['c_only_minus_full']:.3f}")
+for name in ("iw_dsm", "tiw_dsm", "c_only", "tiw_dsm_1_20"):
+    assert abs(share[name] - 0.5) < tolerance, "theorem 1: the unbiased density"
+assert share.w_only == share.dsm_obs_half, "a weight of (x, sigma) moves nothing"
+assert share.c_only == share.tiw_dsm, "and is not needed where the ratio is exact"
+assert share.released < share.dsm_obs_half < share.released_sign_mended < 0.5
+results["theorem_share_error"] = float(share.tiw_dsm - 0.5)
+results["c_only_minus_full"] = float(share.c_only - share.tiw_dsm)
+results["w_only_minus_plain"] = float(share.w_only - share.dsm_obs_half)
+print(f"TIW-DSM {share.tiw_dsm:.3f}, C-only minus full {results['c_only_minus_full']:.3f}")
 print(f"W-only minus plain {results['w_only_minus_plain']:.3f}")
-print(f"released code {share['released code']:.3f}: further from 0.5 than no correction at all")
+print(f"released code {share.released:.3f}: further from 0.5 than no correction at all")
 
 # %% [markdown]
 # The theorem holds: full and C-only draw the unbiased share, from batches of either mixture. The weight alone does
@@ -144,10 +152,10 @@ print(f"released code {share['released code']:.3f}: further from 0.5 than no cor
 # %%
 rows = []
 for alpha in alphas:
-    judged = judge(minimiser(TIW, EXACT_RATIO, reference_fraction, alpha=alpha))
+    judged = judge(minimiser("tiw_dsm", EXACT_RATIO, reference_fraction, alpha=alpha))
     rows.append({"alpha": alpha, "variant": "TIW-DSM", **judged})
 for alpha in sorted({*iw_alphas, *alphas}):
-    tilted = plane.tilted_share(EXACT_RATIO, reference_fraction, alpha)
+    tilted = tilted_share(EXACT_RATIO, reference_fraction, alpha)
     rows.append({"alpha": alpha, "variant": "IW-DSM (integral)", "share": tilted})
 powers = pd.DataFrame(rows)
 figure = plots.sweep(
@@ -181,22 +189,24 @@ print("shares: " + ", ".join(f"{alpha:g}: {value:.3f}" for alpha, value in tiw.s
 # %%
 rows = []
 for fraction in fractions:
-    for name, told in (("told the truth", None), ("believes in one half", 0.5)):
-        judged = judge(minimiser(replace(TIW, told=told), EXACT_RATIO, fraction))
+    for name, weight_fraction in (("true_fraction", None), ("one_half", 0.5)):
+        judged = judge(minimiser("tiw_dsm", EXACT_RATIO, fraction, weight_fraction=weight_fraction))
         rows.append({"fraction": fraction, "variant": name, **judged})
 mixtures = pd.DataFrame(rows)
+labels = {"true_fraction": "told the truth", "one_half": "believes in one half"}
 figure = plots.sweep(
-    mixtures, "fraction", {"share": "share of the minority mode", "score_error": "error of the score"},
+    mixtures.replace({"variant": labels}), "fraction",
+    {"share": "share of the minority mode", "score_error": "error of the score"},
     r"share $\pi$ of reference samples in a batch", "variant", {"share": 0.5, "score_error": 0.0}, even=True,
 )  # fmt: skip
 display(record.figure(figure, "mixtures"))
 
 # %%
-told = mixtures.pivot(index="fraction", columns="variant", values="share")
-results["mixtures"] = {f"{f:g}": {v: float(told.loc[f, v]) for v in told} for f in told.index}
-display(told.round(3))
-assert (told["told the truth"] - 0.5).abs().max() < tolerance, "the right w is unbiased at every mixture"
-print(f"at {sparse:g}, believing in one half: {told['believes in one half'][sparse]:.3f}")
+weighted = mixtures.pivot(index="fraction", columns="variant", values="share")
+results["mixtures"] = {f"{f:g}": {v: float(weighted.loc[f, v]) for v in weighted} for f in weighted.index}
+display(weighted.rename(columns=labels).round(3))
+assert (weighted.true_fraction - 0.5).abs().max() < tolerance, "the right w is unbiased at every mixture"
+print(f"at {sparse:g}, believing in one half: {weighted.one_half[sparse]:.3f}")
 
 # %% [markdown]
 # ## On digits
@@ -207,46 +217,54 @@ print(f"at {sparse:g}, believing in one half: {told['believes in one half'][spar
 # distance of the drawn class shares from the reference set's: 0 is fair.
 
 # %%
-methods = {
-    "DSM(obs), half": (replace(OBS, reference_fraction=0.5), 1.0),
-    "TIW-DSM": (TIW, 1.0),
-    **{f"TIW-DSM, alpha {alpha:g}": (TIW, alpha) for alpha in digits_alphas},
-    "released code": (RELEASED, 1.0),
-    "released, sign mended": (SIGN_MENDED, 1.0),
+labels = {"dsm_obs_half": "DSM(obs), half", "tiw_dsm": "TIW-DSM"}
+labels |= {
+    f"tiw_dsm_alpha_{alpha:g}".replace(".", "_"): f"TIW-DSM, alpha {alpha:g}" for alpha in digits_alphas
 }
+labels |= {"released": "released code", "released_sign_mended": "released, sign mended"}
 rows = []
 for seed in range(seeds):
     where = {"setting": setting, "root": root, "source": "", "biased": "", "seed": seed}
     made = bias.from_parameters(where, runs.PROJECT)
     record.hashes |= {"images": made.data.sha256, f"split {seed}": made.split.sha256}
-    trial = Trial(made, seed, steps, batch_size, drawn_images)
-    fitted = trial.fit_ratio()
-    for name, (chosen, alpha) in methods.items():
-        measured = trial.train(chosen, fitted if chosen.ratio else None, alpha=alpha)
-        rows.append({"variant": name, "seed": seed, **measured})
+    config = ExperimentConfig(
+        seed=seed, reference_fraction=0.5, n_samples=drawn_images, device="cpu",
+        training=TrainingConfig(steps=steps, batch_size=batch_size, log_every=steps),
+    )  # fmt: skip
+    experiment = Experiment(of_images(made), config)
+    fitted = experiment.ratio()
+    losses = [
+        dsm,
+        *(partial(tiw_dsm, ratio=fitted, reference_fraction=0.5, alpha=a) for a in (1.0, *digits_alphas)),
+    ]
+    losses += [partial(formula.loss, ratio=fitted) for formula in (RELEASED, SIGN_MENDED)]
+    for name, loss in zip(labels, losses, strict=True):
+        denoiser = experiment.trained(fitted, loss=loss)
+        rows.append({"variant": name, "seed": seed, **measured(experiment, denoiser)})
 digits = pd.DataFrame(rows)
 columns = {
     "total_variation": "total variation of shares",
-    "classifier_frechet": "Frechet distance\n(digits classifier)",
+    "frechet": "Frechet distance\n(digits classifier)",
     "recall": "recall",
 }
-display(record.figure(plots.variants(digits, columns), "digits"))
+display(record.figure(plots.variants(digits.replace({"variant": labels}), columns), "digits"))
 
 # %% tags=["nbval-ignore-output"]
 results["digits"], results["digits_minus_tiw"] = {}, {}
 wide = {column: digits.pivot(index="seed", columns="variant", values=column) for column in columns}
-for name in methods:
+for name in labels:
     results["digits"][name], results["digits_minus_tiw"][name] = {}, {}
     for column, values in wide.items():
-        found = {"mean": float(values[name].mean()), "seeds": values[name].tolist()}
-        found |= dict(zip(("low", "high"), intervals.mean_interval(values[name])[1:], strict=True))
-        results["digits"][name][column] = found
-        mean, low, high = intervals.mean_interval(values[name] - values["TIW-DSM"])
+        mean, low, high = intervals.mean_interval(values[name])
+        cell = {"mean": mean, "low": low, "high": high, "seeds": values[name].tolist()}
+        results["digits"][name][column] = cell
+        mean, low, high = intervals.mean_interval(values[name] - values.tiw_dsm)
         results["digits_minus_tiw"][name][column] = {"mean": mean, "low": low, "high": high}
 text = {n: {c: intervals.as_text(v) for c, v in cells.items()} for n, cells in results["digits"].items()}
 difference = {n: intervals.as_text(v["total_variation"]) for n, v in results["digits_minus_tiw"].items()}
 frame = pd.DataFrame(text).T.rename(columns={c: n.replace("\n", " ") for c, n in columns.items()})
-display(frame.assign(**{"total variation minus TIW-DSM's, paired": difference}))
+frame = frame.assign(**{"total variation minus TIW-DSM's, paired": difference})
+display(frame.rename(index=labels))
 
 # %% [markdown]
 # Trained networks and a learned ratio keep the order of the plane. The released formula draws less fair shares than

@@ -32,7 +32,7 @@
 # | the images of a setting (notebook 02) | `results/07_ablations/<run>/` | five to ten minutes |
 
 # %%
-import time
+import re
 from functools import partial
 
 import numpy as np
@@ -40,16 +40,22 @@ import pandas as pd
 import torch
 from IPython.display import display
 
-from tiwlib import batches, gaussians, objectives, plots, ratio, runs, training
+from tiwlib import batches, gaussians, plots, ratio, runs, training
+from tiwlib.closed_form import minimiser, ratio_errors, score_error
 from tiwlib.data import bias
-from tiwlib.estimators.cross_fitting import cross_fit
+from tiwlib.data.problems import of_images
+from tiwlib.estimators.altered import Above, Scaled
+from tiwlib.estimators.cross_fitting import cross_fit, cross_fitted
 from tiwlib.gaussians import EXACT_RATIO, P_DATA
-from tiwlib.measures import intervals, metrics
-from tiwlib.measures import two_d as plane
-from tiwlib.networks import image_denoiser, image_ratio, parameters_of, point_denoiser, point_ratio, seeded
+from tiwlib.measures import intervals, two_d, weights
+from tiwlib.networks import parameters_of, point_denoiser, point_ratio, seeded
 from tiwlib.noise import LogNormal
+from tiwlib.objectives import dsm, tiw_dsm
 from tiwlib.runs import step_cost
-from tiwlib.runs.trial import Trial
+from tiwlib.runs.config import ExperimentConfig
+from tiwlib.runs.experiment import Experiment
+from tiwlib.runs.measured import measured
+from tiwlib.training import TrainingConfig
 
 # %% tags=["parameters"]
 run = "default"  # name of the record under results/07_ablations/
@@ -85,9 +91,13 @@ if min(seeds, digits_seeds, trained_seeds) < 2:
 if digits_trained == 1 or digits_trained > digits_seeds or trained_seeds > seeds:
     raise ValueError(f"digits_trained={digits_trained}, trained_seeds={trained_seeds}: 0 or 2, to all seeds")
 noise_distribution = LogNormal.for_data(gaussians.SIGMA_DATA)
-tiw = objectives.method("tiw_dsm")
-sample = partial(plane.drawn, n=n_samples, steps=18, dtype=torch.float32)
+sample = partial(two_d.drawn, n=n_samples, steps=18, dtype=torch.float32)
 results = {}
+
+
+def key(*parts):
+    """The parts of a name as one identifier: ("decay", 0.01, "share") is decay_0_01_share."""
+    return re.sub(r"\W+", "_", " ".join(part if isinstance(part, str) else f"{part:g}" for part in parts))
 
 
 def fit(pair, seed, member=0, held=None, steps=ratio_steps, decay=weight_decay):
@@ -97,9 +107,16 @@ def fit(pair, seed, member=0, held=None, steps=ratio_steps, decay=weight_decay):
     return ratio.fit(network, *pair, noise_distribution, **options)
 
 
-def share_of(which, seed):
+def share_of(ratio, seed):
     """Minority share that the minimiser of TIW-DSM draws with this ratio: everything else is exact."""
-    return gaussians.minority_share(sample(objectives.minimiser(tiw, EXACT_RATIO, 0.5, which), seed=seed))
+    return gaussians.minority_share(sample(minimiser("tiw_dsm", EXACT_RATIO, 0.5, ratio=ratio), seed=seed))
+
+
+def tiw_loss(ratio, folds=None):
+    """TIW-DSM's loss on half-and-half batches; with folds each sample asks the network of its fold."""
+    if folds is not None:
+        return cross_fitted(tiw_dsm, ratio, 0.5)
+    return partial(tiw_dsm, ratio=ratio, reference_fraction=0.5)
 
 
 exact_shares = [share_of(EXACT_RATIO, seed) for seed in range(seeds)]  # 0.5, up to the chance of the draw
@@ -107,7 +124,7 @@ exact_shares = [share_of(EXACT_RATIO, seed) for seed in range(seeds)]  # 0.5, up
 
 def judge(fitted, seed):
     """Errors of a ratio of the plane; share_error is from the exact ratio's share with the same starting noise."""
-    errors = metrics.ratio_errors(fitted, EXACT_RATIO, n=2000, times=20)
+    errors = ratio_errors(fitted, EXACT_RATIO, n=2000, times=20)
     share = share_of(fitted, seed)
     return {
         "ratio_error": errors["ratio"].mean(), "score_error": errors["score"].mean(),
@@ -123,14 +140,15 @@ def interval(values):
 
 def against(frame, measures, baseline="plain"):
     """Every variant's interval, and that of its difference from the baseline, paired by seed."""
-    found = {}
+    cells = {}
     for measure in measures:
         table = frame.pivot(index="seed", columns="variant", values=measure)
         for variant in table:
-            found[f"{measure} {variant}"] = interval(table[variant])
+            cells[key(measure, variant)] = interval(table[variant])
             if variant != baseline:
-                found[f"{measure} {variant} minus {baseline}"] = interval(table[variant] - table[baseline])
-    return found
+                difference = table[variant] - table[baseline]
+                cells[key(measure, variant, "minus", baseline)] = interval(difference)
+    return cells
 
 
 def table_of(cells):
@@ -159,9 +177,9 @@ for seed in range(seeds):
     for kind, cell in cells:
         pair = gaussians.draw_pair(n_biased, cell["reference"], seed)
         fitted = fit(pair, seed, steps=cell["length"], decay=cell["decay"])
-        gap = metrics.calibration_error(fitted.heldout)
-        found = {"heldout_loss": fitted.heldout_loss, "calibration": gap, **judge(fitted, seed)}
-        rows.append({"seed": seed, "varied": kind, **cell, **found})
+        gap = weights.calibration_error(fitted.heldout)
+        judged = {"heldout_loss": fitted.heldout_loss, "calibration": gap, **judge(fitted, seed)}
+        rows.append({"seed": seed, "varied": kind, **cell, **judged})
 quality = pd.DataFrame(rows)
 measures = {
     "heldout_loss": "held-out loss (nats)",
@@ -174,7 +192,7 @@ for kind, name in names.items():
 
 # %% tags=["nbval-ignore-output"]
 results["quality"] = {
-    f"{kind} {value:g} {measure}": interval(part[measure])
+    key(kind, value, measure): interval(part[measure])
     for kind in names
     for value, part in quality[quality.varied.isin([kind, "base"])].groupby(kind)
     for measure in [*measures, "share", "ratio_error", "calibration"]
@@ -215,9 +233,9 @@ display(table_of(results["rank_correlation_with_share_error"]))
 # %%
 rows = []
 for factor in factors:
-    denoiser = objectives.minimiser(tiw, EXACT_RATIO, 0.5, ratio.Scaled(EXACT_RATIO, factor))
-    share = plane.minority(plane.drawn(denoiser, 10 * n_samples))
-    rows.append({"factor": factor, **share, "score_error": plane.score_error(denoiser, P_DATA)})
+    denoiser = minimiser("tiw_dsm", EXACT_RATIO, 0.5, ratio=Scaled(EXACT_RATIO, factor))
+    share = two_d.minority(two_d.drawn(denoiser, 10 * n_samples))
+    rows.append({"factor": factor, **share, "score_error": score_error(denoiser, P_DATA)})
 scaled = pd.DataFrame(rows)
 aims = {"share": 0.5, "score_error": 0.0}
 panels = {"share": "share of the minority mode", "score_error": "error of the score"}
@@ -242,9 +260,9 @@ learned = [fit(gaussians.draw_pair(n_biased, n_reference, seed), seed) for seed 
 for threshold in thresholds:
     for seed in range(seeds):
         for name, which in (("exact ratio", EXACT_RATIO), ("learned ratio", learned[seed])):
-            part = ratio.Above(which, threshold)
-            denoiser, share = objectives.minimiser(tiw, EXACT_RATIO, 0.5, part), share_of(part, seed)
-            error = plane.score_error(denoiser, P_DATA, n=1000, dtype=torch.float32)
+            part = Above(which, threshold)
+            denoiser, share = minimiser("tiw_dsm", EXACT_RATIO, 0.5, ratio=part), share_of(part, seed)
+            error = score_error(denoiser, P_DATA, n=1000, dtype=torch.float32)
             rows.append(
                 {"threshold": threshold, "seed": seed, "variant": name, "share": share,
                  "share_error": abs(share - exact_shares[seed]), "score_error": error}
@@ -262,10 +280,11 @@ for variant, part in above.groupby("variant"):
     for measure in ("share", "share_error", "score_error"):
         table = part.pivot(index="seed", columns="threshold", values=measure)
         for threshold in thresholds:
-            name = f"{variant} {threshold:g} {measure}"
+            name = key(variant, threshold, measure)
             results["threshold"][name] = interval(table[threshold])
-            results["threshold"][f"{name} minus always"] = interval(table[threshold] - table[thresholds[0]])
-shown = {n: c for n, c in results["threshold"].items() if "share minus" in n or "score_error minus" in n}
+            difference = table[threshold] - table[thresholds[0]]
+            results["threshold"][key(name, "minus always")] = interval(difference)
+shown = {n: c for n, c in results["threshold"].items() if "share_minus" in n or "score_error_minus" in n}
 display(table_of(shown))
 
 # %% [markdown]
@@ -296,11 +315,9 @@ for size in small_references:
             }
             for name, (which, labels) in ways.items():
                 denoiser = seeded(point_denoiser, 2, gaussians.SIGMA_DATA, seed=seed)
-                observed = batches.Observed(*pair, 0.5, labels)
-                schedule = training.Schedule(denoiser_steps, batch_size=256, lr=2e-3)
-                for _ in training.train(
-                    denoiser, tiw, observed, noise_distribution, schedule, ratio=which, seed=seed
-                ):
+                observed, loss = batches.Observed(*pair, 0.5, labels), tiw_loss(which, labels)
+                config = TrainingConfig(steps=denoiser_steps, batch_size=256, lr=2e-3, ema_half_life=50.0)
+                for _ in training.train(denoiser, loss, observed, noise_distribution, config, seed=seed):
                     pass
                 share = gaussians.minority_share(sample(denoiser, seed=seed))
                 trained.append(
@@ -322,12 +339,12 @@ display(record.figure(figure, "better_ratio"))
 
 # %% tags=["nbval-ignore-output"]
 results["better_ratio"] = {
-    f"{size} {name}": cell
+    key("reference", size, name): cell
     for size, part in better.groupby("reference")
     for name, cell in against(part, [*panels, "share"]).items()
 }
 results["better_ratio_trained"] = against(trained, ["share", "share_error"])
-display(table_of({n: c for n, c in results["better_ratio"].items() if "minus" in n}))
+display(table_of({n: c for n, c in results["better_ratio"].items() if "_minus_" in n}))
 display(table_of(results["better_ratio_trained"]))
 
 # %% [markdown]
@@ -336,22 +353,32 @@ display(table_of(results["better_ratio_trained"]))
 # classes fair, on fresh images too.
 
 # %%
-trials, ratios, rows, fit_seconds = {}, {}, [], {"plain": [], "ensemble": []}
+experiments, ratios, rows, fit_seconds = {}, {}, [], {"plain": [], "ensemble": []}
 for seed in range(digits_seeds):
     where = {"setting": setting, "root": root, "source": "", "biased": "", "seed": seed}
     made = bias.from_parameters(where, runs.PROJECT)
     record.hashes |= {"images": made.data.sha256, f"split {seed}": made.split.sha256}
-    trials[seed] = Trial(made, seed, steps)
-    began = time.perf_counter()
-    plain = trials[seed].fit_ratio()
-    between = time.perf_counter()
-    ratios[seed] = plain, trials[seed].cross_fit(folds)
-    fit_seconds["plain"].append(between - began)
-    fit_seconds["ensemble"].append(time.perf_counter() - between)
+    long = TrainingConfig(steps=steps, batch_size=128, log_every=steps)
+    config = ExperimentConfig(seed=seed, reference_fraction=0.5, training=long, device="cpu")
+    problem, seconds = of_images(made), []
+    experiments[seed] = experiment = Experiment(problem, config)
+
+    def member(k=0, held=None, experiment=experiment, seconds=seconds):
+        """The ratio of fold k; what its fit took, whenever that was, goes into `seconds`."""
+        fitted = experiment.ratio(k, held)
+        seconds.append(experiment.costs["ratio"]["seconds"])
+        return fitted
+
+    plain = member()
+    crossed = cross_fit(member, problem.biased, problem.reference, folds=folds, seed=seed)
+    ratios[seed] = plain, crossed
+    fit_seconds["plain"].append(seconds[0])
+    fit_seconds["ensemble"].append(sum(seconds[1:]))
     for name, which in zip(("plain", "ensemble"), ratios[seed], strict=True):
-        variation = metrics.variation_after_weighting(which, made)
-        found = {"fresh_loss": trials[seed].fresh_loss(which), "heldout_loss": which.heldout_loss}
-        rows.append({"seed": seed, "variant": name, "variation": variation, **found})
+        variation = weights.variation_after_weighting(which, made)
+        fresh = weights.fresh_loss(which, made, problem.noise_distribution)
+        judged = {"fresh_loss": fresh, "heldout_loss": which.heldout_loss, "variation": variation}
+        rows.append({"seed": seed, "variant": name, **judged})
 digits = pd.DataFrame(rows)
 panels = {
     "fresh_loss": "loss on fresh images (nats)",
@@ -378,12 +405,13 @@ rows = []
 for seed in range(digits_trained):
     plain, crossed = ratios[seed]
     ways = {"plain": (plain, None), "ensemble": (crossed, None), "cross-fitted": (crossed, crossed.folds)}
-    ways |= {f"plain, above {t:g}": (ratio.Above(plain, t), None) for t in digits_thresholds}
+    ways |= {f"above {t:g}": (Above(plain, t), None) for t in digits_thresholds}
     for name, (which, labels) in ways.items():
-        rows.append({"seed": seed, "variant": name, **trials[seed].train(tiw, which, folds=labels)})
+        denoiser = experiments[seed].trained(plain, loss=tiw_loss(which, labels), labels=labels)
+        rows.append({"seed": seed, "variant": name, **measured(experiments[seed], denoiser)})
 if rows:
     panels = {
-        "total_variation": "total variation of shares", "classifier_frechet": "Frechet distance\n(digits classifier)",
+        "total_variation": "total variation of shares", "frechet": "Frechet distance\n(digits classifier)",
         "recall": "recall", "nearest": "distance to nearest\ntraining image",
     }  # fmt: skip
     drawn = pd.DataFrame(rows)
@@ -399,40 +427,40 @@ if rows:
 # many as it has members, cross-fitting for one, because each sample has its own network.
 
 # %%
-trial, (plain, crossed) = trials[0], ratios[0]
-channels, side = trial.made.data.images.shape[1:3]
-denoiser = seeded(image_denoiser, channels, side, trial.width, seed=0)
-half = batches.Observed(*trial.sets, 0.5, crossed.folds)
-x0, labels = half.batch(128)
+experiment, (plain, crossed) = experiments[0], ratios[0]
+denoiser = experiment.denoiser()
+x0, fold = experiment.observed(crossed.folds).batch(128)
 sigma, noise = LogNormal().sample(128), torch.randn(x0.shape)
-discriminator = seeded(image_ratio, channels, dropout=trial.ratio_dropout, seed=0)
-
-
-def loss_of(which, labels=None):
-    return tiw.loss(denoiser, x0, sigma, noise, which, labels=labels).mean()
-
-
+discriminator = seeded(experiment.problem.ratio_network, seed=0)
+batch = (denoiser, x0, sigma, noise)
 losses = {
-    "plain training (DSM)": lambda: objectives.dsm(denoiser, x0, sigma, noise).mean(),
-    "TIW-DSM": lambda: loss_of(plain),
-    "TIW-DSM, cross-fitted": lambda: loss_of(crossed, labels),
-    f"TIW-DSM, ensemble of {folds}": lambda: loss_of(crossed),
-    "a step of fitting the ratio": lambda: discriminator.log_ratio(x0, sigma).square().mean(),
+    "dsm": lambda: dsm(*batch).mean(),
+    "tiw_dsm": lambda: tiw_loss(plain)(*batch).mean(),
+    "tiw_dsm_cross_fitted": lambda: tiw_loss(crossed, crossed.folds)(*batch, fold).mean(),
+    "tiw_dsm_ensemble": lambda: tiw_loss(crossed)(*batch).mean(),
+    "ratio_fit": lambda: discriminator.log_ratio(x0, sigma).square().mean(),
+}
+labels = {
+    "dsm": "plain training (DSM)",
+    "tiw_dsm": "TIW-DSM",
+    "tiw_dsm_cross_fitted": "TIW-DSM, cross-fitted",
+    "tiw_dsm_ensemble": f"TIW-DSM, ensemble of {folds}",
+    "ratio_fit": "a step of fitting the ratio",
 }
 times = step_cost.seconds({name: lambda f=f: f().backward() for name, f in losses.items()}, timed_steps)
 rows = []
-for name, found in times.items():
-    mean, low, high = intervals.mean_interval([1000 * value for value in found])
-    kept = step_cost.kept_bytes(losses[name]) / 2**20
-    rows.append({"part": name, "ms": mean, "low": low, "high": high, "megabytes": kept})
+for name, values in times.items():
+    mean, low, high = intervals.mean_interval([1000 * value for value in values])
+    megabytes = step_cost.kept_bytes(losses[name]) / 2**20
+    rows.append({"part": name, "ms": mean, "low": low, "high": high, "megabytes": megabytes})
 costs = pd.DataFrame(rows)
-display(record.figure(plots.costs(costs), "costs"))
+display(record.figure(plots.costs(costs.replace({"part": labels})), "costs"))
 
 # %% tags=["nbval-ignore-output"]
 results["cost"] = {row["part"]: row for row in rows}
-first = np.asarray(times["plain training (DSM)"])
-for name, found in times.items():
-    results["cost"][name]["times_plain"] = interval(np.asarray(found) / first)
+first = np.asarray(times["dsm"])
+for name, values in times.items():
+    results["cost"][name]["times_plain"] = interval(np.asarray(values) / first)
 results["fit_seconds"] = {name: interval(values) for name, values in fit_seconds.items()}
 results["parameters"] = {"denoiser": parameters_of(denoiser), "ratio": parameters_of(discriminator)}
 display(table_of({name: cell["times_plain"] for name, cell in results["cost"].items()}))
@@ -452,14 +480,14 @@ def of(part, name):
 
 def ends(kind, values, measure):
     """A measure at the smallest and at the largest of the varied values."""
-    return "; ".join(
-        f"at {v:g}: {of('quality', f'{kind} {v:g} {measure}')}" for v in (min(values), max(values))
-    )
+    return "; ".join(f"at {v:g}: {of('quality', key(kind, v, measure))}" for v in (min(values), max(values)))
 
 
-moved = {t: results["threshold"][f"exact ratio {t:g} share minus always"] for t in thresholds[1:]}
+moved = {t: results["threshold"][key("exact ratio", t, "share minus always")] for t in thresholds[1:]}
 harmless = [t for t, cell in moved.items() if min(cell["low"], cell["high"]) > -0.01]
-learned_gain = results["threshold"][f"learned ratio {max(harmless, default=0):g} score_error minus always"]
+learned_gain = results["threshold"][
+    key("learned ratio", max(harmless, default=0), "score_error minus always")
+]
 more = results["parameters"]["ratio"] / results["parameters"]["denoiser"]
 size = small_references[-1]
 answers = {
@@ -477,25 +505,24 @@ answers = {
         f"the learned ratio's score error changes by {intervals.as_text(learned_gain)}"
     ),
     f"Does an ensemble help at {size}? (error of the score, minus plain)": of(
-        "better_ratio", f"{size} score_error ensemble minus plain"
+        "better_ratio", key("reference", size, "score_error ensemble minus plain")
     ),
     "Does cross-fitting help a trained denoiser? (error of the share, minus plain)": of(
-        "better_ratio_trained", "share_error cross-fitted minus plain"
+        "better_ratio_trained", "share_error_cross_fitted_minus_plain"
     ),
     "And the ensemble on digits? (total variation after weighting, minus plain)": of(
-        "digits_ratio", "variation ensemble minus plain"
+        "digits_ratio", "variation_ensemble_minus_plain"
     ),
     "What does a step cost? (digits, times a plain step)": intervals.as_text(
-        results["cost"]["TIW-DSM"]["times_plain"]
+        results["cost"]["tiw_dsm"]["times_plain"]
     ),
     "What memory? (digits)": (
-        f"{results['cost']['TIW-DSM']['megabytes']:.0f} MB kept, plain "
-        f"{results['cost']['plain training (DSM)']['megabytes']:.0f}; {more:.0%} more parameters; none when sampling"
+        f"{results['cost']['tiw_dsm']['megabytes']:.0f} MB kept, plain "
+        f"{results['cost']['dsm']['megabytes']:.0f}; {more:.0%} more parameters; none when sampling"
     ),
     "How do weight and correction balance?": "notebook 06: the correction moves the minimiser, the weight never",
     "Where is the code of the biased sets?": "notebook 02",
 }
-results["answers"] = answers
 with pd.option_context("display.max_colwidth", None):
     display(pd.Series(answers, name="answer").to_frame())
 

@@ -201,16 +201,15 @@ for seed in range(seeds):
         )
         rows[name].append(measures)
         if seed == 0:
-            samples[baseline.label], denoisers[name] = x, baseline.denoiser()
+            samples[name], denoisers[name] = x, baseline.denoiser()
 table = {name: baselines.summary(each) for name, each in rows.items()}
 for name, measures in table.items():
     baseline = baselines.baseline(name, **options.get(name, {}))
     measures |= {"label": baseline.label, "requires": str(baseline.requires)}
-by_label = {measures["label"]: measures for measures in table.values()}
 
 # %% tags=["nbval-ignore-output"]
 pd.set_option("display.max_colwidth", None)
-display(plots.baseline_table(by_label))
+display(plots.baseline_table(table))
 
 # %% [markdown]
 # Means over seeds with Student's 95 % interval. *Discrepancy*: distance of the group shares from the wanted ones.
@@ -219,7 +218,7 @@ display(plots.baseline_table(by_label))
 # that group alone, where few held-out images make it large. Training counts what the row adds to its base model.
 
 # %% tags=["nbval-ignore-output"]
-figure = plots.needs_and_shares(by_label, first.group_names, first.biased_shares, equal)
+figure = plots.needs_and_shares(table, first.group_names, first.biased_shares, equal)
 record.figure(figure, "group_shares")
 
 # %% [markdown]
@@ -227,11 +226,11 @@ record.figure(figure, "group_shares")
 
 # %% tags=["nbval-ignore-output"]
 if problem == "gmm":
-    shares = {label: f"{by_label[label]['minority_share']['seeds'][0]:.2f}" for label in samples}
-    figure = plots.samples_2d(samples, shares)
+    shares = {table[name]["label"]: f"{table[name]['minority_share']['seeds'][0]:.2f}" for name in samples}
+    figure = plots.samples_2d({table[name]["label"]: x for name, x in samples.items()}, shares)
 else:
     images = np.concatenate([to_uint8(x[:14].reshape(-1, 1, 8, 8)) for x in samples.values()])
-    figure = plots.image_grid(images, 14, list(samples))
+    figure = plots.image_grid(images, 14, [table[name]["label"] for name in samples])
 record.figure(figure, "samples")
 
 # %% [markdown]
@@ -297,11 +296,7 @@ for name, ratio in relative.items():
 order = ("gmm", "0v1", "low-high", "long-tail")
 recorded = {r["run"]: r["metrics"]["methods"] for r in runs.finished("08_baselines")}
 recorded[run or problem] = table
-shown = {
-    name: {measures["label"]: measures for measures in recorded[name].values()}
-    for name in dict.fromkeys((*order, run or problem))
-    if name in recorded
-}
+shown = {name: recorded[name] for name in dict.fromkeys((*order, run or problem)) if name in recorded}
 record.figure(plots.all_problems(shown), "all_problems")
 
 # %% [markdown]

@@ -19,31 +19,6 @@ from tqdm.auto import tqdm
 from tiwlib.batches import flip_half, sent
 from tiwlib.networks import RatioNet
 from tiwlib.noise import NoiseDistribution, expand
-from tiwlib.objectives import Ratio
-
-
-@dataclass(frozen=True)
-class Above:
-    """A ratio used above a noise level only: log r = 0 at sigma <= threshold, so w = 1 and no correction."""
-
-    ratio: Ratio
-    threshold: float
-
-    def log_ratio(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """log r(x, sigma) where sigma > threshold, else 0, shape (B,)."""
-        return torch.where(sigma > self.threshold, self.ratio.log_ratio(x, sigma), 0.0)
-
-
-@dataclass(frozen=True)
-class Scaled:
-    """A ratio whose logit is `factor` times another's: overconfident above 1, underconfident below 1."""
-
-    ratio: Ratio
-    factor: float
-
-    def log_ratio(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """factor log r(x, sigma), shape (B,)."""
-        return self.factor * self.ratio.log_ratio(x, sigma)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +45,11 @@ class RatioConfig:
     def __post_init__(self):
         for name, least in {"steps": 1, "batch_size": 2, "evaluations": 1, "heldout_draws": 2}.items():
             if getattr(self, name) < least:
-                raise ValueError(f"ratio {name}={getattr(self, name)}: must be at least {least}")
+                raise ValueError(f"ratio_{name}={getattr(self, name)}: must be at least {least}")
         if not (0 < self.lr < math.inf):
-            raise ValueError(f"ratio lr={self.lr}: must be positive and finite")
+            raise ValueError(f"ratio_lr={self.lr}: must be positive and finite")
         if not (0 <= self.weight_decay < math.inf):
-            raise ValueError(f"ratio weight_decay={self.weight_decay}: must be finite and not negative")
+            raise ValueError(f"ratio_weight_decay={self.weight_decay}: must be finite and not negative")
         if self.stop not in ("best", "last"):
             raise ValueError(f"stop={self.stop!r}: must be 'best' or 'last'")
 

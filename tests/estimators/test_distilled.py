@@ -1,4 +1,4 @@
-"""A clean ratio becomes the exact noisy one: E_bias[r(x0, 0) | x] = r(x, sigma), by soft labels and by the posterior."""
+"""A clean ratio becomes the exact noisy one, E_bias[r(x0, 0) | x] = r(x, sigma): soft labels and posterior."""
 
 import numpy as np
 import pytest

@@ -1,6 +1,7 @@
 """Classifiers of groups: accurate where they can be checked, chosen by the data, cached."""
 
 import dataclasses
+import os
 
 import numpy as np
 import pytest

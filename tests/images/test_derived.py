@@ -165,15 +165,20 @@ class TestHueJudge:
         named = judge.probabilities(images)
         assert named.argmax(1).tolist() == [0, 1, 2, 3] and named.amax(1).min() > 0.9
 
-    def test_what_shows_nothing_legible_is_unsure_in_any_hue(self):
+    def test_a_hue_is_sure_whatever_is_shown_and_a_class_is_not(self):
+        """Legibility is precision's: where groups are hues alone, a scribble in one hue has that hue for certain."""
+
         class Guess(Brightness):
             def forward(self, x):
                 return torch.zeros(len(x), 2)
 
         hues = np.array(list(derived.HUES.values()))
+        scribble = derived.painted(grey(200), np.array([1]))
         judge = judges.HueJudge(Guess(), ("red", "blue"), group_of=np.array([[0, 1]] * 2), hues=hues)
-        named = judge.probabilities(derived.painted(grey(200), np.array([1])))
-        assert named.argmax(1).item() == 1 and named.amax().item() < 0.55
+        named = judge.probabilities(scribble)
+        assert named.argmax(1).item() == 1 and named.amax().item() > 0.99
+        crossed = judges.HueJudge(Guess(), tuple("abcd"), group_of=np.array([[0, 1], [2, 3]]), hues=hues)
+        assert crossed.probabilities(scribble).amax().item() == pytest.approx(0.5, abs=0.01)
 
     def test_its_features_are_those_of_the_grey_image(self):
         images = derived.painted(grey(200, 100), np.array([0, 1]))

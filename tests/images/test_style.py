@@ -143,6 +143,17 @@ def test_a_baseline_has_its_own_look():
     assert (style["color"].upper(), style["marker"]) in looks(FIGURES["all_problems"]())
 
 
+def test_a_sweep_over_methods_has_their_looks():
+    frame = pd.DataFrame(
+        {"x": [1.0, 1.0, 1.0], "y": [1, 2, 3], "v": ["IW-DSM (integral)", "TIW-DSM", "exact ratio"]}
+    )
+    found = looks(plots.sweep(frame, "x", {"y": "y"}, "x", "v"))
+    for key in ("iw_dsm", "tiw_dsm"):
+        style = style_of(key)
+        assert (style["color"].upper(), style["marker"]) in found
+    assert len({colour for colour, marker in found}) == 3
+
+
 @pytest.mark.parametrize("name", ["comparison", "cost", "differences"])
 def test_rows_are_in_the_order_of_the_methods(name):
     figure = FIGURES[name]()

@@ -34,7 +34,9 @@ def test_a_folder_with_many_groups(tmp_path, monkeypatch):
     setting = {"source": str(folder), "bias": "long_tail", "arguments": {"imbalance": 0.2, "total": 100}}
     (tmp_path / "mine.json").write_text(json.dumps(setting | {"reference_share": 0.3}))
     metrics, figures = execute(tmp_path, monkeypatch, setting=str(tmp_path / "mine.json"))
-    assert metrics["nested"] == {"50%": 50}  # the smaller ones have fewer than one image for each group
+    assert metrics["nested"] == {
+        "percent_50": 50
+    }  # the smaller ones have fewer than one image for each group
     assert sum(metrics["counts"]["reference"]) == 30
     assert figures == {"images_biased", "images_reference", "group_shares", "nested_references"}
 

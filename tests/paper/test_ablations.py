@@ -16,10 +16,10 @@ from tiwlib.closed_form import (
     score_error,
     tilted_share,
 )
+from tiwlib.estimators.altered import Above, Scaled
 from tiwlib.gaussians import EXACT_RATIO, P_BIAS, P_DATA, ExactRatio, GaussianMixture
 from tiwlib.measures import two_d
 from tiwlib.objectives import METHODS, tiw_dsm, weight_and_correction
-from tiwlib.ratio import Above, Scaled
 
 MEASURED = {  # shares of the minority mode, measured apart from this library, with other code and noise
     "no correction": (minimiser("dsm_obs", EXACT_RATIO, 0.5), 0.353),

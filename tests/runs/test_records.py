@@ -34,9 +34,9 @@ def test_runs_may_differ_in_method_and_seed_and_in_what_is_named():
         records.comparable([made(), made(images="other")])
 
 
-def test_the_table_has_numbers_and_labels():
+def test_the_table_has_numbers_and_keys():
     frame = records.table([made(), made("dsm_obs", 1, reference_fraction=0.5)])
-    assert frame.method.tolist() == ["TIW-DSM", "DSM(obs), half"]
+    assert frame.method.tolist() == ["tiw_dsm", "dsm_obs_half"]
     assert frame.recall.tolist() == [0.5, 0.5] and frame.n_reference.tolist() == [50, 50]
     assert frame.setting.tolist() == ["digits-lt"] * 2 and "group_shares" not in frame
 
@@ -55,8 +55,8 @@ def test_a_run_that_found_its_ratio_is_given_the_cost_of_the_fit():
     ]
     seconds = records.costs(found).pivot(index="method", columns="stage", values="seconds")
     assert set(seconds.columns) == {"ratio", "training"}
-    assert seconds.ratio["W-only"] == seconds.ratio["TIW-DSM"] == 30
-    assert np.isnan(seconds.ratio["DSM(obs)"]) and np.isnan(seconds.ratio["IW-DSM"])
+    assert seconds.ratio["w_only"] == seconds.ratio["tiw_dsm"] == 30
+    assert np.isnan(seconds.ratio["dsm_obs"]) and np.isnan(seconds.ratio["iw_dsm"])
     part = made("dsm_ref", ratio=None, stages={"training, taken up": stage(1), "sampling": stage(2)})
     assert records.costs([part]).stage.tolist() == ["sampling"], "a part of the training is not its cost"
     assert len(records.costs([made()])) == 0, "records of before stages were noted"

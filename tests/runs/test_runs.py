@@ -3,12 +3,15 @@
 import ast
 import json
 import re
+import subprocess
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pytest
 from filelock import FileLock
 
 from tiwlib import runs
+from tiwlib.runs import record
 
 
 @pytest.fixture(autouse=True)
@@ -40,10 +43,22 @@ def test_a_run_that_did_not_finish_is_no_result():
     assert runs.finished("04_train") == []
 
 
-def test_starting_again_drops_the_old_result_until_the_new_one_is_there():
-    runs.start("04_train", "a", {"seed": 0}).finish({"x": 1.0})
+def test_starting_again_drops_all_that_the_run_before_has_left(results):
+    """Also of one that failed: notebook 05 reads weights.csv and ratio_error.csv beside the record."""
+    folder = runs.start("04_train", "a", {"seed": 0}).finish({"x": 1.0})
+    (folder / "denoiser").mkdir()
+    for name in ("weights.csv", "denoiser/config.json"):
+        (folder / name).write_text("1")
     runs.start("04_train", "a", {"seed": 0})
+    assert sorted(path.name for path in folder.iterdir()) == [".lock", "params.json"]
     assert runs.finished("04_train") == []
+
+
+def test_a_folder_that_is_no_record_is_left_alone(results):
+    (results / "04_train" / "notes").mkdir(parents=True)
+    (results / "04_train" / "notes" / "mine.txt").write_text("1")
+    runs.start("04_train", "notes", {})
+    assert (results / "04_train" / "notes" / "mine.txt").exists()
 
 
 def test_a_finished_run_with_other_parameters_is_not_replaced():
@@ -79,16 +94,97 @@ def test_metrics_are_written_whole_or_not_at_all(monkeypatch):
     with pytest.raises(ValueError):
         run.finish({"x": float("nan")})
     assert runs.finished("04_train") == []
-    original = runs.Path.write_text
+
+
+def test_a_disk_that_fills_at_the_metrics_leaves_no_result(results, monkeypatch):
+    """provenance.json passes; half of metrics.json reaches the disk."""
+    run = runs.start("04_train", "a", {})
+    write = Path.write_text
 
     def disk_full(self, text):
-        original(self, text[: len(text) // 2])
+        if not self.name.startswith("metrics.json"):
+            return write(self, text)
+        write(self, text[: len(text) // 2])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(runs.Path, "write_text", disk_full)
-    with pytest.raises(OSError, match="No space left"):
+    monkeypatch.setattr(Path, "write_text", disk_full)
+    with pytest.raises(OSError, match=r"metrics.json: cannot be written .*No space left .* MB free"):
         run.finish({"x": 1.0})
+    folder = results / "04_train" / "a"
+    assert (folder / "provenance.json").exists() and not (folder / "metrics.json").exists()
     assert runs.finished("04_train") == []
+
+
+def setting(folder, imbalance):
+    path = folder / "mine.json"
+    path.write_text(
+        json.dumps({"source": "digits", "bias": "long_tail", "arguments": {"imbalance": imbalance}})
+    )
+    return {"seed": 0, "setting": str(path)}
+
+
+def own_folder(folder, content):
+    (folder / "mine").mkdir(exist_ok=True)
+    (folder / "mine" / "a.png").write_bytes(content)
+    return {"seed": 0, "biased": str(folder / "mine")}
+
+
+@pytest.mark.parametrize(("made", "values"), [(setting, (1.0, 0.05)), (own_folder, (b"one", b"another"))])
+def test_a_run_is_the_same_only_if_what_its_paths_hold_is(tmp_path, made, values):
+    params = made(tmp_path, values[0])
+    folder = runs.start("04_train", "a", params).finish({"x": 1.0})
+    assert runs.changed(folder, params) == []
+    runs.start("04_train", "a", params).finish({"x": 1.0})
+    made(tmp_path, values[1])
+    (name,) = params.keys() - {"seed"}
+    assert runs.changed(folder, params) == [f"{name} (what it holds)"]
+    with pytest.raises(ValueError, match=rf"run='a': .* other values of {name} \(what it holds\); give"):
+        runs.start("04_train", "a", params)
+
+
+def test_what_a_setting_names_counts_and_names_of_settings_do_not(tmp_path):
+    own_folder(tmp_path, b"one")
+    (tmp_path / "mine.json").write_text(json.dumps({"source": "mine", "bias": "natural"}))
+    before = runs.holds({"setting": str(tmp_path / "mine.json")})
+    assert before.keys() == {"setting", "setting's source"}
+    own_folder(tmp_path, b"another")
+    assert runs.holds({"setting": str(tmp_path / "mine.json")}) != before
+    assert runs.holds({"setting": "digits-lt", "source": "", "biased_groups": "folders"}) == {}
+
+
+@pytest.mark.parametrize("file", ["params", "metrics", "provenance"])
+@pytest.mark.parametrize("content", ["", "[1]", '{"x": NaN}', "{" * 100_000, None])
+def test_a_damaged_record_is_named_and_left_out(results, file, content):
+    for name in ("a", "b"):
+        runs.start("04_train", name, {"seed": 0}).finish({"x": 1.0})
+    path = results / "04_train" / "a" / f"{file}.json"
+    if content is None and file != "metrics":
+        path.unlink()
+    else:
+        path.write_text(content or "")
+    with pytest.warns(UserWarning, match=rf"a/{file}.json: .*this record is left out"):
+        assert [r["run"] for r in runs.finished("04_train")] == ["b"]
+
+
+def test_the_commit_may_be_given_where_there_is_no_git(tmp_path, monkeypatch):
+    monkeypatch.setattr(record, "PROJECT", tmp_path)
+    monkeypatch.setenv("TIWLIB_COMMIT", "f" * 40)
+    assert record.git_state() == {"commit": "f" * 40, "dirty": None}
+
+
+def test_a_change_of_the_code_makes_a_record_dirty(tmp_path, monkeypatch):
+    monkeypatch.setattr(record, "PROJECT", tmp_path)
+    (tmp_path / "tiwlib").mkdir()
+    (tmp_path / "tiwlib" / "noise.py").write_text("one")
+    (tmp_path / "README.md").write_text("one")
+    git = ["git", "-C", tmp_path, "-c", "user.name=a", "-c", "user.email=a@b"]
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "one"]):
+        subprocess.run([*git, *command], check=True)
+    assert record.git_state()["dirty"] is False
+    (tmp_path / "README.md").write_text("another")
+    assert record.git_state()["dirty"] is False
+    (tmp_path / "tiwlib" / "noise.py").write_text("another")
+    assert record.git_state()["dirty"] is True
 
 
 def test_a_results_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
@@ -98,7 +194,7 @@ def test_a_results_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch)
         runs.start("04_train", "a", {})
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "../a", ".hidden", "a b"])
+@pytest.mark.parametrize("name", ["", "a/b", "../a", ".hidden", "a b", "../../evil", 300 * "a"])
 def test_a_name_that_is_no_folder_is_refused(name):
     with pytest.raises(ValueError, match="run="):
         runs.start("04_train", name, {})

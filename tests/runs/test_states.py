@@ -13,13 +13,14 @@ import torch
 from diffusers.training_utils import EMAModel
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from test_training import SCHEDULE, newest_states, points, run, weights
+from two_d_training import CONFIG, points, run, state_names, weights
 
 from tiwlib import devices
 from tiwlib.networks import point_denoiser, seeded
-from tiwlib.runs import checkpoints
+from tiwlib.runs import states
+from tiwlib.runs.states import Checkpoint
 
-LONG = replace(SCHEDULE, steps=400)
+LONG = replace(CONFIG, steps=400)
 
 
 def train_into(folder, limit=None):
@@ -29,9 +30,14 @@ def train_into(folder, limit=None):
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     denoiser = points()
-    list(run(denoiser, schedule=LONG, checkpoint=folder / "run"))
+    list(run(denoiser, LONG, checkpoint=Checkpoint(folder / "run")))
     torch.save(weights(denoiser), folder / "final.partial")
     (folder / "final.partial").rename(folder / "final.pt")
+
+
+def names(folder):
+    """Of the states in a folder, oldest first."""
+    return [path.name for path in Checkpoint(folder).states()]
 
 
 @pytest.fixture(scope="module")
@@ -44,19 +50,19 @@ def processes():
 
 def test_a_run_killed_ten_times_ends_with_the_same_weights(tmp_path, processes):
     whole = points()
-    list(run(whole, schedule=LONG))
+    list(run(whole, LONG))
     generator, seen = torch.Generator().manual_seed(0), []
     for kill in range(10):  # each within about ten reports from where the one before had come to
         process = processes.Process(target=train_into, args=(tmp_path,))
         process.start()
-        before = [path.name for path in checkpoints.states(tmp_path / "run")]
-        while process.is_alive() and [p.name for p in checkpoints.states(tmp_path / "run")] == before:
+        before = names(tmp_path / "run")
+        while process.is_alive() and names(tmp_path / "run") == before:
             time.sleep(0.001)
         time.sleep(0.05 * torch.rand((), generator=generator).item())
         os.kill(process.pid, signal.SIGKILL)
         process.join()
         assert process.exitcode == -signal.SIGKILL, f"kill {kill}: the run had ended"
-        seen.append(checkpoints.states(tmp_path / "run")[-1].name)
+        seen.append(names(tmp_path / "run")[-1])
     assert seen == sorted(set(seen))  # every life went further than the one before
     process = processes.Process(target=train_into, args=(tmp_path,))
     process.start()
@@ -64,26 +70,40 @@ def test_a_run_killed_ten_times_ends_with_the_same_weights(tmp_path, processes):
     assert torch.equal(torch.load(tmp_path / "final.pt", weights_only=True), weights(whole))
 
 
-def test_told_to_end_it_saves_and_goes_on_from_there(tmp_path):
-    """SIGTERM between two reports; nothing but the signal saves, the interval is an hour."""
+@pytest.mark.parametrize("number", devices.Stop.SIGNALS)
+def test_told_to_end_it_saves_and_goes_on_from_there(tmp_path, number):
+    """A signal between two reports; nothing but the signal saves, the interval is an hour."""
     whole, stopped, resumed = points(), points(), points(seed=5)
     list(run(whole))
-    schedule = replace(SCHEDULE, checkpoint_minutes=60)
-    with pytest.raises(devices.Stopped, match=r"told to end at step 11; the state is in .*run"):
-        for report in run(stopped, schedule=schedule, checkpoint=tmp_path / "run"):
+    config, checkpoint = replace(CONFIG, checkpoint_minutes=60), Checkpoint(tmp_path / "run")
+    before = signal.getsignal(number)
+    with pytest.raises(devices.Stopped, match=r"told to end at step 11; .*run"):
+        for report in run(stopped, config, checkpoint=checkpoint):
             if report.step == 10:
-                os.kill(os.getpid(), signal.SIGTERM)
-    assert [p.name for p in checkpoints.states(tmp_path / "run")] == newest_states(11)
-    assert [r.step for r in run(resumed, schedule=schedule, checkpoint=tmp_path / "run")] == [
-        5,
-        10,
-        15,
-        20,
-        25,
-        30,
-    ]
+                os.kill(os.getpid(), number)
+    assert names(tmp_path / "run") == state_names(11)
+    assert [r.step for r in run(resumed, config, checkpoint=checkpoint)] == [5, 10, 15, 20, 25, 30]
     assert torch.equal(weights(resumed), weights(whole))
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL  # given back
+    assert signal.getsignal(number) == before  # given back
+
+
+def test_who_interrupts_twice_does_not_wait_for_the_step():
+    with devices.Stop() as stop, pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.asked
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_state_is_whole_when_it_has_its_name(tmp_path, monkeypatch):
+    listed, write = [], states.save_file
+
+    def spy(tensors, path, about):
+        write(tensors, path, about)
+        listed.append(names(tmp_path / "run"))
+
+    monkeypatch.setattr(states, "save_file", spy)
+    list(run(points(), checkpoint=Checkpoint(tmp_path / "run")))
+    assert listed[:2] == [[], state_names(5)], "the one that is written has no name yet"
 
 
 def test_moments_come_back_laid_out_as_their_weights_are(tmp_path):
@@ -96,9 +116,9 @@ def test_moments_come_back_laid_out_as_their_weights_are(tmp_path):
     network, ema, optimiser = fresh()
     network(torch.randn(2, 8, 5, 5)).sum().backward()
     optimiser.step()
-    checkpoints.save(tmp_path, {}, torch.zeros(1), 1, network, ema, optimiser)
+    Checkpoint(tmp_path).save({}, torch.zeros(1), 1, network, ema, optimiser)
     again, ema, restored = fresh()
-    checkpoints.load(tmp_path, {}, again, ema, restored)
+    Checkpoint(tmp_path).load({}, again, ema, restored)
     for p, q in zip(network.parameters(), again.parameters(), strict=True):
         assert torch.equal(p, q)
         for name in ("exp_avg", "exp_avg_sq"):
@@ -108,58 +128,86 @@ def test_moments_come_back_laid_out_as_their_weights_are(tmp_path):
 
 
 def test_the_last_two_states_are_kept(tmp_path):
-    list(run(points(), checkpoint=tmp_path / "run"))
-    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == newest_states(25, 30)
+    list(run(points(), checkpoint=Checkpoint(tmp_path / "run")))
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == state_names(25, 30)
 
 
 def test_states_are_as_far_apart_as_asked(tmp_path):
-    list(run(points(), schedule=replace(SCHEDULE, checkpoint_minutes=60), checkpoint=tmp_path / "run"))
-    assert [p.name for p in (tmp_path / "run").iterdir()] == newest_states(30)  # the end alone
+    list(run(points(), replace(CONFIG, checkpoint_minutes=60), checkpoint=Checkpoint(tmp_path / "run")))
+    assert [p.name for p in (tmp_path / "run").iterdir()] == state_names(30)  # the end alone
 
 
 def test_a_state_of_another_configuration_is_refused(tmp_path):
-    folder = tmp_path / "run"
-    list(run(points(), checkpoint=folder))
-    other = ({"method": "c_only"}, {"seed": 1}, {"alpha": 2.0}, {"identity": {"images": "other"}})
-    for change in (*other, {"schedule": replace(SCHEDULE, precision="bf16")}):
+    checkpoint = Checkpoint(tmp_path / "run")
+    list(run(points(), checkpoint=checkpoint, identity={"images": "these"}))
+    changes = (
+        {"seed": 1},
+        {"identity": {"images": "other"}},
+        {"config": replace(CONFIG, precision="bf16")},
+        {"config": replace(CONFIG, ema_half_life=6)},
+    )
+    for change in changes:
+        options = {"checkpoint": checkpoint, "identity": {"images": "these"}, **change}
         with pytest.raises(ValueError, match="belongs to another configuration"):
-            next(run(points(), checkpoint=folder, **change))
+            next(run(points(), **options))
     with pytest.raises(ValueError, match="belongs to another configuration"):
-        next(run(seeded(point_denoiser, 2, 2.0, 8, seed=0), checkpoint=folder))
-    same = replace(SCHEDULE, micro_batch=16, log_every=10, checkpoint_minutes=1)  # how, not what
-    assert [r.step for r in run(points(), schedule=same, checkpoint=folder)] == [10, 20, 30]
+        other = seeded(point_denoiser, 2, 2.0, 8, seed=0)
+        next(run(other, checkpoint=checkpoint, identity={"images": "these"}))
+    same = replace(CONFIG, micro_batch=16, log_every=10, checkpoint_minutes=1)  # how, not what
+    resumed = run(points(), same, checkpoint=checkpoint, identity={"images": "these"})
+    assert [r.step for r in resumed] == [10, 20, 30]
 
 
 def test_a_state_cut_short_gives_way_to_the_one_before(tmp_path):
-    folder, whole, resumed = tmp_path / "run", points(), points(seed=5)
-    list(run(whole, checkpoint=folder))
-    older, newer = checkpoints.states(folder)
+    checkpoint, whole, resumed = Checkpoint(tmp_path / "run"), points(), points(seed=5)
+    list(run(whole, checkpoint=checkpoint))
+    older, newer = checkpoint.states()
     newer.write_bytes(newer.read_bytes()[:-500])
     with pytest.warns(UserWarning, match="step-000000025.safetensors is taken, for step-000000030"):
-        list(run(resumed, checkpoint=folder))
+        list(run(resumed, checkpoint=checkpoint))
     assert torch.equal(weights(resumed), weights(whole))
-    for state in checkpoints.states(folder):
+    for state in checkpoint.states():
         state.write_bytes(b"nothing")
     with pytest.raises(ValueError, match=r"run: cannot be read .*delete it to start over"):
-        next(run(points(), checkpoint=folder))
+        next(run(points(), checkpoint=checkpoint))
+
+
+@pytest.mark.parametrize("broken", ["shape", "nan", "missing"])
+def test_a_state_with_other_tensors_is_damaged(tmp_path, broken):
+    """Tensors of a shape that would be broadcast, numbers that are none, tensors that are not there."""
+    checkpoint = Checkpoint(tmp_path / "run")
+    list(itertools.islice(run(points(), checkpoint=checkpoint), 1))
+    (state,) = checkpoint.states()
+    with safe_open(state, framework="pt") as file:
+        about = file.metadata()
+    tensors = load_file(state)
+    if broken == "missing":
+        tensors.pop("ema.1")
+    elif broken == "shape":
+        tensors["ema.0"] = tensors["ema.0"][:1]
+    else:
+        tensors["ema.0"][:] = torch.nan
+    save_file(tensors, state, about)
+    with pytest.raises(ValueError, match=r"run: cannot be read \(step-000000005.*ema\.[01]"):
+        next(run(points(), checkpoint=checkpoint))
 
 
 def test_another_number_of_processes_is_said(tmp_path, recwarn):
-    folder = tmp_path / "run"
-    list(itertools.islice(run(points(), checkpoint=folder), 2))
-    state = checkpoints.states(folder)[-1]
+    checkpoint = Checkpoint(tmp_path / "run")
+    list(itertools.islice(run(points(), checkpoint=checkpoint), 2))
+    state = checkpoint.states()[-1]
     with safe_open(state, framework="pt") as file:
-        known = file.metadata()
-    save_file(load_file(state), state, known | {"processes": "2"})
-    with pytest.warns(UserWarning, match="made by 2 processes, taken up by 1.*the same statistically only"):
-        list(run(points(), checkpoint=folder))
+        about = file.metadata()
+    save_file(load_file(state), state, about | {"processes": "2"})
+    with pytest.warns(UserWarning, match="made by 2 processes.*resumed by 1.*the same statistically only"):
+        list(run(points(), checkpoint=checkpoint))
 
 
 def test_a_full_disk_is_named_and_the_states_before_stay(tmp_path, processes):
     """A limit on the size of a file, which the kernel enforces, stands for the full disk."""
     folder = tmp_path / "run"
-    for _ in run(points(), schedule=LONG, checkpoint=folder):
-        if len(checkpoints.states(folder)) == 2:
+    for _ in run(points(), LONG, checkpoint=Checkpoint(folder)):
+        if len(names(folder)) == 2:
             break
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     receiver, sender = processes.Pipe(duplex=False)
@@ -167,11 +215,7 @@ def test_a_full_disk_is_named_and_the_states_before_stay(tmp_path, processes):
     process.start()
     kind, message = receiver.recv()
     process.join()
-    assert (
-        kind == "OSError"
-        and "cannot be written" in message
-        and "MB free); the states before it stay" in message
-    )
+    assert kind == "OSError" and "step-" in message and "MB free)" in message
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 

@@ -11,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import tiny_notebook
 import torch
@@ -172,14 +173,9 @@ def test_an_interrupted_sweep_goes_on(how):
     assert any("done in" in line for line in lines)
     time.sleep(2)
     if how == signal.SIGKILL:
-        children = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True).stdout
-        here = str(Path.cwd())
-        ours = [int(line.split()[0]) for line in children.splitlines() if here in line]
-        snakemake = [
-            int(p) for p in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        ]
-        for pid in [process.pid, *snakemake, *ours]:
-            os.kill(pid, signal.SIGKILL)
+        everything = [*psutil.Process(process.pid).children(recursive=True), process]
+        for one in everything:
+            one.kill()
     else:
         process.send_signal(how)
     process.wait(60)

@@ -5,7 +5,7 @@ guidance are the same network.
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,6 @@ from tiwlib.baselines.interface import Baseline, Budget, Log, Requires
 from tiwlib.data.problems import Problem
 from tiwlib.networks import DenoiserNet
 from tiwlib.noise import NoiseDistribution
-from tiwlib.runs import cache
 from tiwlib.runs.experiment import Experiment
 from tiwlib.training import TrainingConfig
 
@@ -71,20 +70,12 @@ def experiment(problem: Problem, name: str, budget: Budget, seed: int) -> Experi
 def trained_once(problem: Problem, name: str, budget: Budget, seed: int) -> tuple[DenoiserNet, Log]:
     """The denoiser of `experiment`, frozen, and what it has cost, the ratio's fit included."""
     run = experiment(problem, name, budget, seed)
-    ratio, denoiser = run.ratio(), run.denoiser()
-    key = run.hashes | {"method": name, "seed": seed, **asdict(run.config.training)}
-    key |= {"sizes": [list(p.shape) for p in denoiser.parameters()]}
-
-    def fit() -> tuple[dict[str, Tensor], dict]:
-        losses = [(report.step, report.loss) for report in run.train(denoiser, ratio)]
-        return denoiser.state_dict(), {"losses": losses}
-
-    cached = cache.once("denoiser", key, fit)
-    denoiser.load_state_dict(cached.tensors)
+    ratio = run.ratio()
+    denoiser, cached = run.trained_once(ratio)
     of_ratio = run.costs["ratio"]["seconds"] if ratio else 0.0
     steps = budget.steps + (budget.ratio_steps if ratio else 0)
     log = Log(steps=steps, seconds=of_ratio + cached.seconds, losses=cached.info["losses"])
-    return denoiser.requires_grad_(False).eval(), log
+    return denoiser, log
 
 
 @dataclass

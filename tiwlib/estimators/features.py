@@ -1,4 +1,6 @@
-"""`features`: a head on the frozen bottleneck h of a plain denoiser, log r = c_out (u(sigma)^T phi(h) + b(sigma)).
+"""`features`: a head on the frozen bottleneck of a plain denoiser.
+
+log r = c_out (u(sigma)^T phi(h(x, sigma)) + b(sigma)).
 
 DSM(obs) is trained on all that is observed, at all noise levels and without labels of a set: its bottleneck h is a
 representation of noisy samples for which no outside weights are needed. The few references decide a small head alone.

@@ -32,9 +32,8 @@ class FrozenFeatures(nn.Module):
         self.features = nn.Sequential(
             resnet.conv1, resnet.bn1, resnet.relu, resnet.maxpool, resnet.layer1, resnet.layer2
         )
-        self.features.requires_grad_(
-            False
-        ).eval()  # the running statistics of its normalisation are frozen too
+        # the running statistics of its normalisation are frozen too
+        self.features.requires_grad_(False).eval()
         self.level = nn.Sequential(nn.Linear(self.WIDTH, self.WIDTH), nn.SiLU())
         self.block = ResnetBlock2D(
             in_channels=self.WIDTH,

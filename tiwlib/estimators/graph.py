@@ -1,8 +1,8 @@
 """A ratio of clean samples that few references suffice for: logistic regression on a graph of all observed samples.
 
 A plain denoiser, DSM(obs), has seen every observed sample and no label of a set: its bottleneck says which samples
-are alike. Neighbours in it make a graph, and log r is a smooth function on that graph. Every sample is given the logit
-of fits that have not seen to which set it belongs.
+are alike. Neighbours in it make a graph, and log r is a smooth function on that graph. Every sample is given the
+logit of fits that have not seen to which set it belongs.
 """
 
 from dataclasses import dataclass

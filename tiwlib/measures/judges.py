@@ -82,14 +82,14 @@ class HueJudge:
         self.classes = ClassifierJudge(classifier, tuple(map(str, range(len(group_of)))), device=device)
 
     def probabilities(self, x: np.ndarray | Tensor) -> Tensor:
-        """(B, 3, H, W), uint8 or in [-1, 1], -> (B, G): of a group's likeliest class in its likeliest hue.
+        """(B, 3, H, W), uint8 or in [-1, 1], -> (B, G): of all classes and hues of a group together.
 
         A hue has the probability of its part in the mean colour: one of an image painted in it alone, a half of
         a grey or a black one.
         """
         hues, grey = self._parts(x)
         both = self.classes.probabilities(grey)[:, :, None] * hues[:, None].cpu()  # (B, K, 2)
-        return torch.stack([both[:, self.group_of == g].amax(1) for g in range(len(self.group_names))], 1)
+        return torch.stack([both[:, self.group_of == g].sum(1) for g in range(len(self.group_names))], 1)
 
     def features(self, x: np.ndarray | Tensor) -> Tensor:
         """(B, 3, H, W), uint8 or in [-1, 1], -> float64 (B, F): of the brightest channel."""

@@ -7,7 +7,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from tiwlib.measures.intervals import mean_interval
-from tiwlib.plots.style import close
+from tiwlib.plots.style import close, style_of_label
 
 MARKERS = "osD^vPX"
 
@@ -46,7 +46,8 @@ def sweep(
 ) -> Figure:
     """A panel for each measure against x: one line a variant, mean and 95 % interval where there are seeds.
 
-    frame: columns x, the measures, and variant. label: of the x axis. lines: measure -> the value to reach.
+    frame: columns x, the measures, and variant; one that begins with a method's label, "TIW-DSM (integral)", has that
+    method's style. label: of the x axis. lines: measure -> the value to reach.
     even: the values of x stand at equal distances, whatever they are.
     """
     figure, axes = plt.subplots(1, len(measures), figsize=(3.5 * len(measures), 3.1), squeeze=False)
@@ -64,7 +65,7 @@ def sweep(
             shift = 0.06 * (i - (len(variants) - 1) / 2) if even else 0
             panel.errorbar(
                 [at[v] + shift for v in means.index], means, yerr=np.abs(bounds - means.to_numpy()), label=which,
-                marker=MARKERS[i], linestyle=("-", "--", ":", "-.")[i % 4], capsize=3, markersize=5, color=f"C{i}",
+                capsize=3, markersize=5, **style_of_label(which or "", i),
             )  # fmt: skip
         panel.set_xticks([at[v] for v in ticks], [f"{v:g}" for v in ticks])
         panel.set(xlabel=label, ylabel=name)

@@ -19,7 +19,7 @@ def needs_and_shares(
     notebook 08; biased, target: (G,). Two groups: the second one's share as bars. More: a row of shares, darker is
     more, equal shares in the middle.
     """
-    labels = [f"{measures['label']}\nneeds {measures['requires']}" for measures in methods.values()]
+    labels = [plain(f"{measures['label']}\nneeds {measures['requires']}") for measures in methods.values()]
     shares = [measures["group_shares"] for measures in methods.values()]
     figure, axes = plt.subplots(figsize=(7.2, 0.46 * len(labels) + 1.1))
     rows = np.arange(len(labels))
@@ -111,7 +111,7 @@ def all_problems(records: dict[str, dict[str, dict]]) -> Figure:
                 panel.barh(row, cell["mean"], height=0.62, color="0.85")
                 panel.plot(cell["seeds"], [row] * len(cell["seeds"]), **_dots(name))
         panel.set(title=problem, xlabel="fairness discrepancy", xlim=(0, None))
-    labels = [f"{measures['label']}\nneeds {measures['requires']}" for measures in about.values()]
+    labels = [plain(f"{measures['label']}\nneeds {measures['requires']}") for measures in about.values()]
     axes[0][0].set_yticks(range(len(about)), labels, fontsize="small")
     axes[0][0].set_ylim(len(about) - 0.5, -0.5)
     sns.despine(figure)

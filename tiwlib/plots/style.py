@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from tiwlib.objectives import METHODS
 from tiwlib.runs.tables import method_of
 
 sns.set_theme(context="paper", style="ticks", palette="colorblind", font_scale=1.1)
@@ -44,6 +45,16 @@ def style_of(key: str) -> dict:
     colour, marker, line = METHOD_STYLE[name]
     hollow = {} if key == name else {"markerfacecolor": "white"}
     return {"color": colour, "marker": marker, "linestyle": line, **hollow}
+
+
+def style_of_label(label: str, row: int) -> dict:
+    """The style of the method that a label begins with, or of the row where it begins with none."""
+    keys = [
+        key for key in METHODS if label == METHODS[key].label or label.startswith(f"{METHODS[key].label} ")
+    ]
+    if keys:
+        return style_of(keys[0])
+    return {"color": f"C{row}", "marker": "osD^vPX"[row % 7], "linestyle": ("-", "--", ":", "-.")[row % 4]}
 
 
 def _others() -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from tiwlib import objectives
+from tiwlib import estimators, objectives
 from tiwlib.data.problems import NETWORKS
 from tiwlib.ratio import RatioConfig
 from tiwlib.runs.cache import PROJECT
@@ -21,7 +21,8 @@ class ExperimentConfig:
     """What to train, how, and how much to draw. A value that makes no sense is a ValueError that names it.
 
     method: a name of objectives.METHODS. seed: of networks, training and samples, in 0..2^32-1. reference_fraction:
-    pi in [0, 1], None for the method's own. alpha: power of the weight, at least 0. fitting: of the ratio network,
+    pi in [0, 1], None for the method's own. alpha: power of the weight, at least 0. estimator: of the ratio, a name of
+    estimators.ESTIMATORS; all but "plain" have options of their own. fitting: of the plain ratio network,
     whose flips are those of the training. ratio_dropout: None for the problem's usual one. ratio_features: a file of
     ResNet-18 weights for a ratio on frozen features, or "". network: "small", or "paper" for images. width: of a
     small denoiser, a multiple of 8, or None for the usual one. compiled: compile the networks first. device,
@@ -33,6 +34,7 @@ class ExperimentConfig:
     seed: int = 0
     reference_fraction: float | None = None
     alpha: float = 1.0
+    estimator: str = "plain"
     fitting: RatioConfig = field(default_factory=lambda: RatioConfig(steps=150, lr=3e-4, batch_size=128))
     ratio_dropout: float | None = None
     ratio_features: str = ""
@@ -50,6 +52,11 @@ class ExperimentConfig:
         method = objectives.method(self.method)
         if method.ratio is None:
             method.loss(alpha=self.alpha)  # refuses a power without a weight
+        estimators.estimator(self.estimator)  # refuses an unknown one
+        alone = self.estimator == "plain" or method.ratio is not None
+        self._refuse_unless(alone, "estimator", f"{method.label} needs no ratio; must be 'plain'")
+        other = self.estimator == "plain" or not self.ratio_features
+        self._refuse_unless(other, "ratio_features", "only the plain ratio stands on a file of features")
         self._refuse_unless(0 <= self.seed < SEEDS, "seed", f"must lie in 0 to {SEEDS - 1}")
         self._refuse_unless(0 <= self.alpha < math.inf, "alpha", "must be finite and not negative")
         pi = self.reference_fraction
@@ -85,7 +92,8 @@ class ExperimentConfig:
         """The usual name of a run on a problem of that name."""
         pi = [f"pi{self.reference_fraction:g}"] if self.reference_fraction is not None else []
         alpha = [f"alpha{self.alpha:g}"] if self.alpha != 1 else []
-        return "-".join([problem, self.method, *pi, *alpha, f"seed{self.seed}"])
+        estimator = [self.estimator] if self.estimator != "plain" else []
+        return "-".join([problem, self.method, *estimator, *pi, *alpha, f"seed{self.seed}"])
 
     @classmethod
     def from_parameters(cls, params: dict) -> "ExperimentConfig":
@@ -119,6 +127,7 @@ class ExperimentConfig:
         features = params["ratio_features"]
         return cls(
             **{name: params[name] for name in names},
+            estimator=params["ratio"],
             ratio_features=str(PROJECT / features) if features else "",
             fitting=RatioConfig(steps=params["ratio_steps"], lr=params["ratio_lr"], batch_size=128),
             training=TrainingConfig(

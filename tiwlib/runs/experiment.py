@@ -11,13 +11,14 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from tiwlib import devices, objectives, ratio, runs, sampling, training
+from tiwlib import devices, estimators, objectives, ratio, runs, sampling, training
 from tiwlib.batches import Observed
 from tiwlib.data import bias
 from tiwlib.data.problems import Problem, of_images
-from tiwlib.networks import DenoiserNet, seeded
+from tiwlib.networks import DenoiserNet, RatioNet, seeded
 from tiwlib.noise import Clean
 from tiwlib.objectives import Ratio
+from tiwlib.ratio import FittedRatio
 from tiwlib.runs import cache, cost
 from tiwlib.runs.config import ExperimentConfig
 from tiwlib.runs.states import Checkpoint
@@ -60,15 +61,18 @@ class Experiment:
         """pi, the share of reference samples in a batch."""
         return self.observed().reference_fraction
 
-    def ratio(self, member: int = 0, held: tuple | None = None) -> ratio.FittedRatio | None:
+    def ratio(self, member: int = 0, held: tuple | None = None) -> FittedRatio | None:
         """The ratio that the method asks for, or None: fitted once for its problem and cached.
 
+        An estimator other than the plain one gives one ratio for all noise levels, which IW-DSM asks at sigma = 0.
         member: another one has other initial weights. held: as in ratio.fit. Its hash goes into `hashes`; the
         seconds and the memory of its fit, whichever run has made it, into `costs`.
         """
         kind = self.method.ratio
         if kind is None:
             return None
+        if self.config.estimator != "plain":
+            return self._estimated()
         problem, config = self.problem, self.config
         levels = problem.noise_distribution if kind == "time_dependent" else Clean()
         fitting = asdict(replace(config.fitting, flip=config.training.flip))  # the denoiser's augmentation
@@ -93,8 +97,31 @@ class Experiment:
 
         cached = cache.once("ratio", key, fit)
         self.hashes["ratio"], self.costs["ratio"] = cached.sha256, cached.info
-        fitted = ratio.FittedRatio.from_tensors(network, cached.tensors)
+        fitted = FittedRatio.from_tensors(network, cached.tensors)
         network.to(self.device)
+        return fitted
+
+    def _estimated(self) -> FittedRatio:
+        """The ratio of an estimator beyond the paper's, with its own defaults."""
+        name, seed, problem = self.config.estimator, self.config.seed, self.problem
+        base, key = None, {**problem.key, "estimator": name, "seed": seed}
+        if estimators.estimator(name).requires_base:
+            plain = replace(
+                self.config, method="dsm_obs", estimator="plain", alpha=1.0, reference_fraction=None
+            )
+            base, trained = Experiment(problem, plain, self.accelerator).trained_once()
+            self.costs["base"], key["base"] = trained.info, trained.sha256
+
+        def fit() -> tuple[dict[str, Tensor], dict]:
+            costs = {}
+            with cost.stage(costs, "ratio", self.device):
+                fitted = estimators.fit(name, problem, base, seed=seed, device=self.device)
+            return fitted.tensors(), costs["ratio"]
+
+        cached = cache.once("ratio", key, fit)
+        self.hashes["ratio"], self.costs["ratio"] = cached.sha256, cached.info
+        fitted = estimators.restore(name, problem, base, cached.tensors)
+        fitted.network.to(self.device)
         return fitted
 
     def denoiser(self) -> DenoiserNet:
@@ -121,8 +148,9 @@ class Experiment:
         """
         config, first = self.config, self.accelerator.is_main_process
         if config.compiled:
-            for network in [denoiser, *([ratio.network] if ratio else [])]:
-                devices.compile_backbone(network)
+            for network in (denoiser, ratio and ratio.network):
+                if isinstance(network, (DenoiserNet, RatioNet)):
+                    devices.compile_backbone(network)
         names = ("method", "alpha", "network", "width", "dropout")
         identity = {name: getattr(config, name) for name in names}
         identity |= {**self.hashes, "reference_fraction": self.reference_fraction}
@@ -152,6 +180,23 @@ class Experiment:
         for _ in self.train(denoiser, ratio, **options):
             pass
         return denoiser
+
+    def trained_once(self, ratio: Ratio | None = None) -> tuple[DenoiserNet, cache.Cached]:
+        """The trained denoiser, frozen, from the cache or put there; info: seconds, peak_memory_mb and losses."""
+        config, denoiser = self.config, self.denoiser()
+        key = self.hashes | {"method": config.method, "alpha": config.alpha, "seed": config.seed}
+        key |= {"reference_fraction": self.reference_fraction, "dropout": config.dropout}
+        key |= {"sizes": [list(p.shape) for p in denoiser.parameters()], **asdict(config.training)}
+
+        def fit() -> tuple[dict[str, Tensor], dict]:
+            costs = {}
+            with cost.stage(costs, "training", self.device):
+                losses = [(report.step, report.loss) for report in self.train(denoiser, ratio)]
+            return denoiser.state_dict(), {"losses": losses, **costs["training"]}
+
+        cached = cache.once("denoiser", key, fit)
+        denoiser.load_state_dict(cached.tensors)
+        return denoiser.requires_grad_(False).eval().to(self.device), cached
 
     def sample(self, denoiser) -> Tensor:
         """n_samples, or this process's part of them: (n, *shape) on the CPU."""

@@ -84,6 +84,9 @@ class Checkpoint:
                 raise ValueError(
                     f"checkpoint={self.folder}: belongs to another configuration; delete it to start over"
                 )
+            if damaged := _damaged(saved, network, ema):
+                errors.append(f"{path.name}: {damaged} is missing, of another shape, or not finite")
+                continue
             if errors:
                 warnings.warn(
                     f"checkpoint={self.folder}: {path.name} is taken, for {errors[0]}", stacklevel=2
@@ -106,6 +109,16 @@ def _read(path: Path) -> tuple[dict, dict[str, Tensor]]:
     if known.keys() != {"config", "processes", "ema_step"}:
         raise OSError("not a state of a training run")
     return known, saved
+
+
+def _damaged(saved: dict[str, Tensor], network: nn.Module, ema: EMAModel) -> str | None:
+    """The first weight, if any, that is missing, of a shape that would be broadcast, or not finite."""
+    weights = {f"network.{name}": value for name, value in network.state_dict().items()}
+    weights |= {f"ema.{i}": value for i, value in enumerate(ema.shadow_params)}
+    for name, value in weights.items():
+        if name not in saved or saved[name].shape != value.shape or not saved[name].isfinite().all():
+            return name
+    return None
 
 
 @torch.no_grad()
