@@ -1,18 +1,28 @@
 """The first screen of the README: the verdict in three sentences, and one picture, made from the records."""
 
+import json
 import re
 from collections import Counter
 
 import numpy as np
 
-from ledger.report import ledger, record
 from ledger.rules import FAILS, HOLDS, OPEN, UNTESTED
 from tiwlib.measures.floor import fair_floor
-from tiwlib.runs import PROJECT, finished
+from tiwlib.runs import PROJECT, finished, results_root
 
 COLOUR = "digits-colour-90"
 PICTURE = PROJECT / "results" / "05_figures" / COLOUR / "figures" / "side_by_side.png"
 RIVAL = re.compile(r"TIW-DSM beats (?P<rival>\S+) in (?P<measure>.+)")
+
+
+def ledger() -> list[dict]:
+    """The entries of results/claims.json."""
+    return json.loads((results_root() / "claims.json").read_text())
+
+
+def record(part: str, notebook: str, run: str = "default") -> dict:
+    """metrics, params or provenance of one finished run."""
+    return json.loads((results_root() / notebook / run / f"{part}.json").read_text())
 
 
 def of_setting(setting: str, method: str) -> list[dict]:
@@ -57,7 +67,9 @@ def better_than() -> str:
     words = {HOLDS: "It beats", FAILS: "it does not beat", OPEN: "the seeds do not decide between it and"}
     texts = [f"{word} {'; '.join(verdicts[v])}" for v, word in words.items() if verdicts[v]]
     return (
-        "**Better than what?** " + "; ".join(texts) + ". DSM(ref), trained on the reference images alone, copies them."
+        "**Better than what?** "
+        + "; ".join(texts)
+        + ". DSM(ref), trained on the reference images alone, copies them."
     )
 
 
@@ -72,9 +84,9 @@ def cost_and_rest() -> str:
             f"{counts[OPEN]} are not decided at this size and {counts[UNTESTED]} wait for a GPU"
         )
     return (
-        f"**Cost, and what was not tested.** A training step takes {step['value']:.2f} of a plain one on digits, sampling "
-        f"takes nothing more; [{'; '.join(texts)}](docs/ledger.md). Nothing has run on a GPU: the paper's FID table is "
-        "not reproduced."
+        f"**Cost, and what was not tested.** A training step takes {step['value']:.2f} times a plain one on digits, "
+        f"and sampling takes nothing more; [{'; '.join(texts)}](docs/ledger.md). Nothing has run on a GPU: the "
+        "paper's FID table is not reproduced."
     )
 
 

@@ -151,6 +151,7 @@ _, nearest = distances.nearest(samples[:12], data.images[seen], device=on)
 rows = [samples[:12], data.images[seen[nearest]]]
 figure = plots.image_grid(np.concatenate(rows), 12, ["sample", "nearest"])
 display(record.figure(figure, "nearest"))
+plots.save_first(samples, record.folder / "samples.png")
 figure = plots.image_grid(samples[12 : 12 + 80], 16)
 display(record.figure(figure, "samples"))
 
