@@ -50,6 +50,18 @@ def test_a_record_is_the_one_of_before_under_new_keys(notebook):
         pytest.skip(f"every record of {notebook} was made anew")
 
 
+def test_a_run_that_found_its_ratio_has_noted_the_cost_of_the_fit():
+    """Those of notebook 04 as they were; a record that was made anew notes it itself."""
+    names = [record for record in records() if record.startswith("results/04_train/")]
+    before = {name: json.loads(original(f"{name}/provenance.json")) for name in names}
+    after = migrate_records.with_fits(before)
+    assert sum("ratio, kept" in one.get("stages", {}) for one in before.values()) == 24
+    for name in names:
+        one = json.loads((runs.PROJECT / name / "provenance.json").read_text())
+        assert one["finished"] != before[name]["finished"] or one == after[name]
+        assert "ratio, kept" not in one.get("stages", {})
+
+
 def dropped(notebook: str, content: dict) -> dict:
     names = migrate_records.DROPPED.get(notebook, ())
     return {key: value for key, value in content.items() if key not in names}
