@@ -106,7 +106,7 @@ print(
 # ## The ratio
 #
 # Fitted once for each split and cached in `checkpoints/`: methods that need the same one share it. The network
-# sees 80 % of both sets; the rest tells how far the training loss can be believed. How its weights spread over the
+# sees 80 % of both sets; the rest tells how far the training loss can be trusted. How its weights spread over the
 # biased images, at several noise levels, goes into `weights.csv` of the record.
 
 # %%
