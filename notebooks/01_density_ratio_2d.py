@@ -220,10 +220,10 @@ record.figure(figure, "samples")
 # %% [markdown]
 # ## What we learned
 #
-# With the default parameters: the weight alone leaves the bias of the batches, the correction alone removes it, and the
-# full objective has the unbiased density as its minimiser, as theorem 1 says. Trained on finite sets, IW-DSM and TIW-DSM
-# both come near to the unbiased share; in two dimensions these seeds do not separate them. The ratio's gradient matters
-# only between the modes, where hardly any sample lies.
+# With the default parameters: the weight alone leaves the bias of the batches, the correction alone removes it, and
+# the full objective has the unbiased density as its minimiser, as theorem 1 says. Trained on finite sets, IW-DSM and
+# TIW-DSM both come near to the unbiased share, and these seeds do not separate them. The ratio's gradient is large only
+# between the modes, where hardly any sample lies.
 #
 # ## The record
 #

@@ -123,7 +123,7 @@ exact_shares = [share_of(EXACT_RATIO, seed) for seed in range(seeds)]  # 0.5, up
 
 
 def judge(fitted, seed):
-    """Errors of a ratio of the 2-D example; share_error is from the exact ratio's share with the same starting noise."""
+    """Errors of a 2-D ratio; share_error is from the exact ratio's share with the same starting noise."""
     errors = ratio_errors(fitted, EXACT_RATIO, n=2000, times=20)
     share = share_of(fitted, seed)
     return {
