@@ -270,10 +270,10 @@ frame = frame.assign(**{"total variation minus TIW-DSM's, paired": difference})
 display(frame.rename(index=labels))
 
 # %% [markdown]
-# Trained networks and a learned ratio keep most of the order of the 2-D example. The released formula draws less fair
-# shares than plain training on the same batches; with its sign mended it comes near TIW-DSM; and a weight to the power 2, which
-# overshoots in the 2-D example, is not shown to be fairer than the weight itself. Every seed has its own split, so the
-# variants of one seed (joined by a grey line) are to be compared.
+# Trained networks and a learned ratio keep most of the order of the 2-D example. The released formula draws less
+# fair shares than plain training on the same batches; with its sign mended it comes near TIW-DSM; and a weight to
+# the power 2, which overshoots in the 2-D example, is not shown to be fairer than the weight itself. Every seed has
+# its own split, so the variants of one seed (joined by a grey line) are to be compared.
 #
 # ## The record
 
