@@ -16,7 +16,7 @@
 # # 3. How good is the ratio?
 #
 # **Question.** Does a ratio that knows the noise level err less than one learned on clean samples, and how long
-# may it train before it learns its few reference samples by heart?
+# may it train before it memorises its few reference samples?
 #
 # Importance weighting takes $r(x_0, 0)$ of the clean sample at every noise level, so its error is one number.
 # TIW-DSM takes $r(x_t, \sigma(t))$. The paper compares their squared errors, integrated over diffusion time:
@@ -112,7 +112,7 @@ def fit(
 # %% [markdown]
 # ## What there is to learn
 #
-# The error of a ratio that always answers 1 sets the scale. In the plane it is known exactly; it shrinks with
+# The error of a ratio that always answers 1 sets the scale. In the 2-D example it is known exactly; it shrinks with
 # noise, because noise makes the two densities alike.
 
 
@@ -184,7 +184,7 @@ if in_the_plane:
 # %% [markdown]
 # ## How long to train
 #
-# Few reference samples are soon known by heart: the held-out loss turns up while the training loss still falls.
+# Few reference samples are soon memorised: the held-out loss turns up while the training loss still falls.
 # But the held-out loss rests on a handful of samples too, and to stop where it is lowest ("best") may be to chase
 # noise. What counts is the error of the score, or, on images, how near the weights bring the shares of images that
 # no fit has seen to those of the reference set. So a rule is chosen by that, by its mean over seeds, never by one

@@ -106,7 +106,7 @@ print(
 # ## The ratio
 #
 # Fitted once for each split and cached in `checkpoints/`: methods that need the same one share it. The network
-# sees 80 % of both sets; the rest tells how far the training loss can be believed. How its weights spread over the
+# sees 80 % of both sets; the rest tells how far the training loss can be trusted. How its weights spread over the
 # biased images, at several noise levels, goes into `weights.csv` of the record.
 
 # %%
@@ -151,6 +151,7 @@ _, nearest = distances.nearest(samples[:12], data.images[seen], device=on)
 rows = [samples[:12], data.images[seen[nearest]]]
 figure = plots.image_grid(np.concatenate(rows), 12, ["sample", "nearest"])
 display(record.figure(figure, "nearest"))
+plots.save_first(samples, record.folder / "samples.png")
 figure = plots.image_grid(samples[12 : 12 + 80], 16)
 display(record.figure(figure, "samples"))
 

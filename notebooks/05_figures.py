@@ -25,6 +25,7 @@
 # | `results/04_train/*/`, `<two_d>` of 01 and 03 | `results/05_figures/<run>/` | seconds |
 
 # %%
+import numpy as np
 import pandas as pd
 from IPython.display import display
 
@@ -57,11 +58,11 @@ trained = [r for r in runs.finished("04_train") if r["params"]["method"] in meth
 #
 # The paper's example in closed form: $p_{\rm bias}$ has 80 % of its mass at $(-2,-2)$, $p_{\rm data}$ half. The
 # gradient of $\log r$ points from the crowded mode to the rare one; noise lets both fade. Notebook 01 shows the
-# picture and the learned ratio beside it; here it is drawn for print.
+# picture with the learned ratio beside it.
 
 # %%
 figure = plots.scores_and_ratio(EXACT_RATIO)
-saved = record.figure(figure, "scores_and_ratio")
+display(record.figure(figure, "scores_and_ratio"))
 
 # %% tags=["nbval-ignore-output"]
 if example:
@@ -108,9 +109,7 @@ else:
 plain = [r for r in trained if r["metrics"]["setting"] == setting and r["params"]["alpha"] == 1]
 missing = [name for name in methods if name not in {r["params"]["method"] for r in plain}]
 for name in missing:
-    print(
-        f"no run of {name}; make one: papermill notebooks/04_train.ipynb out.ipynb -p method {name}"
-    )
+    print(f"no run of {name}; make one: papermill notebooks/04_train.ipynb out.ipynb -p method {name}")
 if not plain:
     raise ValueError(
         f"setting={setting!r}: no finished run of notebook 04 has it; `make reproduce` makes them"
@@ -190,7 +189,7 @@ if rows:
 
 # %% tags=["nbval-ignore-output"]
 first = [r for r in plain if r["params"]["seed"] == frame.seed.min()]
-first = {records.run_key(r["params"]["method"], r["params"]["reference_fraction"]): r for r in first}
+first = {records.run_key(r["params"]): r for r in first}
 if has_groups:
     group_names = plain[0]["metrics"]["group_names"]
     figure = plots.share_lines({key: r["metrics"]["group_shares"] for key, r in first.items()}, group_names)
@@ -203,6 +202,23 @@ if examples:
     display(record.figure(plots.samples_by_group(examples, group_names), "samples_by_group"))
 elif has_groups:
     print("the records hold no samples by group: python -m workflow.sweep --again workflow/ledger.yaml")
+
+# %% [markdown]
+# Plain training beside TIW-DSM: the first samples of one seed, in the order in which they were drawn. Nothing is
+# picked. The share below each grid is that of the group that is the most common in the biased set, over all samples of
+# that seed.
+
+# %% tags=["nbval-ignore-output"]
+grids = {key: first[key]["folder"] / "samples.png" for key in ("dsm_obs", "tiw_dsm") if key in first}
+side_by_side = {}
+if len(grids) == 2 and has_groups and all(path.exists() for path in grids.values()):
+    common = int(np.argmax(first["dsm_obs"]["metrics"]["group_shares"]))
+    side_by_side = {records.run_label(key): first[key]["metrics"]["group_shares"][common] for key in grids}
+    captions = {label: f"{share:.0%} {group_names[common]}" for label, share in side_by_side.items()}
+    figure = plots.side_by_side(dict(zip(side_by_side, grids.values(), strict=True)), captions)
+    display(record.figure(figure, "side_by_side"))
+else:
+    print("the records hold no first samples of plain training and of TIW-DSM")
 
 # %% [markdown]
 # ## The parts of the objective
@@ -225,6 +241,7 @@ else:
 names = ("dsm_ref", "dsm_obs", "iw_dsm", "tiw_dsm")
 found = [r for r in trained if r["metrics"]["setting"] in sizes and r["params"]["method"] in names]
 found = [r for r in found if r["params"]["alpha"] == 1 and r["params"]["reference_fraction"] is None]
+found = [r for r in found if r["params"]["ratio"] == "plain"]
 found = [r for r in found if "n_reference" in r["metrics"]]
 if len({r["metrics"]["n_reference"] for r in found}) > 1:
     records.comparable(found, ("setting",))
@@ -246,7 +263,7 @@ found = [
     for r in trained
     if r["metrics"]["setting"] == setting and r["params"]["method"] in ("iw_dsm", "tiw_dsm")
 ]
-found = [r for r in found if r["params"]["reference_fraction"] is None]
+found = [r for r in found if r["params"]["reference_fraction"] is None and r["params"]["ratio"] == "plain"]
 if has_groups and len({r["params"]["alpha"] for r in found}) > 1:
     records.comparable(found, ("alpha",))
     chosen = (measures[frechet], measures["total_variation"])
@@ -263,7 +280,8 @@ else:
 # $\sigma = 0$): those images are as good as thrown away. Noise brings all weights nearer to one.
 
 # %% tags=["nbval-ignore-output"]
-spread = records.weights([r for r in plain if r["params"]["reference_fraction"] is None])
+usual = [r for r in plain if r["params"]["reference_fraction"] is None and r["params"]["ratio"] == "plain"]
+spread = records.weights(usual)
 if len(spread):
     display(record.figure(plots.weights(spread), "weights"))
     low = {estimator: records.vanishing(part) for estimator, part in spread.groupby("estimator")}
@@ -296,6 +314,8 @@ else:
 
 # %%
 results = {"setting": setting, "runs": sorted(frame.run), "table": table, "differences": differences}
+if side_by_side:
+    results["side_by_side"] = side_by_side
 if low:
     results["ratio_below_0_01"] = {
         estimator.replace("-", "_"): {f"{sigma:g}": share for sigma, share in by_sigma.items()}

@@ -26,8 +26,11 @@
 #
 # whatever the weight, as long as it depends on $(x,\sigma)$ alone: it scales the loss at $x$, and a scaled
 # parabola has its bottom where it was (`tests/test_objectives.py` holds our objectives to that, by quadrature of
-# the loss itself). Theorem 1 is the case $c = \nabla \log w = \nabla \log p_{\rm data}^\sigma
-# - \nabla \log p_\pi^\sigma$. So no network is needed to say what an objective aims at.
+# the loss itself). Theorem 1 is the case
+#
+# $$c = \nabla \log w = \nabla \log p_{\rm data}^\sigma - \nabla \log p_\pi^\sigma .$$
+#
+# So no network is needed to say what an objective aims at.
 #
 # | reads | writes | takes |
 # |---|---|---|
@@ -54,11 +57,11 @@ from tiwlib.training import TrainingConfig
 
 # %% tags=["parameters"]
 run = "default"  # name of the record under results/06_what_each_objective_learns/
-n_samples = 20_000  # points drawn from each minimiser in the plane
+n_samples = 20_000  # points drawn from each minimiser in the 2-D example
 reference_fraction = 0.5  # pi, share of reference samples in a batch
 alphas = [0.25, 0.5, 1.0, 2.0, 2.5]  # powers of the weight in TIW-DSM; the paper's
 iw_alphas = [0.125, 0.25, 0.5, 1.0]  # powers of the weight in IW-DSM; the paper's
-fractions = [0.0476, 0.2, 0.35, 0.5, 0.65, 0.8]  # shares pi of batches whose weight believes in one half
+fractions = [0.0476, 0.2, 0.35, 0.5, 0.65, 0.8]  # shares pi of batches whose weight is made with pi = 1/2
 setting = "digits-lt"  # images with groups: a name of `python -m tiwlib.data list`
 root = "data"  # where downloads and arrays are kept
 seeds = 3  # on images: repetitions, each with split, ratio and networks of its own
@@ -84,7 +87,7 @@ def judge(denoiser):
 
 
 # %% [markdown]
-# ## In the plane: where every objective ends
+# ## In the 2-D example: where every objective ends
 #
 # The paper's 2-D example: the rare mode has a share of 0.5 in truth and of 0.2 in the biased density, and
 # half-and-half batches have 0.35. Every minimiser is drawn from by the same sampler from the same noise, so a
@@ -140,7 +143,7 @@ print(f"released code {share.released:.3f}: further from 0.5 than no correction 
 # The theorem holds: full and C-only draw the unbiased share, from batches of either mixture. The weight alone does
 # nothing. The released formula pushes the wrong way, so that it ends *below* plain training; with its sign mended
 # it would go about half of the way, because $\nabla d = d\,\nabla \log d$ is too small. And a weight that
-# believes in half-and-half batches where one sample in 21 is a reference sample goes half of the way too.
+# is made for half-and-half batches, where one sample in 21 is a reference sample, goes half of the way too.
 #
 # ## The weight to a power
 #
@@ -193,7 +196,7 @@ for fraction in fractions:
         judged = judge(minimiser("tiw_dsm", EXACT_RATIO, fraction, weight_fraction=weight_fraction))
         rows.append({"fraction": fraction, "variant": name, **judged})
 mixtures = pd.DataFrame(rows)
-labels = {"true_fraction": "told the truth", "one_half": "believes in one half"}
+labels = {"true_fraction": "weight with the true pi", "one_half": "weight with pi = 1/2"}
 figure = plots.sweep(
     mixtures.replace({"variant": labels}), "fraction",
     {"share": "share of the minority mode", "score_error": "error of the score"},
@@ -206,7 +209,7 @@ weighted = mixtures.pivot(index="fraction", columns="variant", values="share")
 results["mixtures"] = {f"{f:g}": {v: float(weighted.loc[f, v]) for v in weighted} for f in weighted.index}
 display(weighted.rename(columns=labels).round(3))
 assert (weighted.true_fraction - 0.5).abs().max() < tolerance, "the right w is unbiased at every mixture"
-print(f"at {sparse:g}, believing in one half: {weighted.one_half[sparse]:.3f}")
+print(f"at {sparse:g}, with pi = 1/2 in the weight: {weighted.one_half[sparse]:.3f}")
 
 # %% [markdown]
 # ## On digits
@@ -267,10 +270,10 @@ frame = frame.assign(**{"total variation minus TIW-DSM's, paired": difference})
 display(frame.rename(index=labels))
 
 # %% [markdown]
-# Trained networks and a learned ratio keep the order of the plane. The released formula draws less fair shares than
-# plain training on the same batches; with its sign mended it comes near TIW-DSM; and a weight to the power 2, which
-# overshoots in the plane, is not shown to be fairer than the weight itself. Every seed has its own split, so the
-# variants of one seed (joined by a grey line) are to be compared.
+# Trained networks and a learned ratio keep most of the order of the 2-D example. The released formula draws less
+# fair shares than plain training on the same batches; with its sign mended it comes near TIW-DSM; and a weight to
+# the power 2, which overshoots in the 2-D example, is not shown to be fairer than the weight itself. Every seed has
+# its own split, so the variants of one seed (joined by a grey line) are to be compared.
 #
 # ## The record
 

@@ -24,7 +24,7 @@
 # $$\hat s(x,\sigma) = \nabla \log p_\pi^\sigma(x) + \nabla \log \hat w(x,\sigma), \qquad
 # \hat w = \frac{\hat r}{\pi \hat r + 1 - \pi}$$
 #
-# In the plane everything but $\hat r$ is exact here: no denoiser is trained unless it is said, so what is seen is
+# In the 2-D example everything but $\hat r$ is exact here: no denoiser is trained unless it is said, so what is seen is
 # the ratio's fault alone. Digits follow. Settings are small on purpose: few reference samples are the hard case.
 #
 # | reads | writes | takes |
@@ -59,7 +59,7 @@ from tiwlib.training import TrainingConfig
 
 # %% tags=["parameters"]
 run = "default"  # name of the record under results/07_ablations/
-seeds = 5  # in the plane: repetitions, each with data and networks of its own
+seeds = 5  # 2-D example: repetitions, each with data and networks of its own
 n_biased = 1000  # samples of the biased density
 n_reference = 100  # samples of the unbiased density, where it is not varied
 ratio_steps = 400  # training length of a ratio, where it is not varied
@@ -101,7 +101,7 @@ def key(*parts):
 
 
 def fit(pair, seed, member=0, held=None, steps=ratio_steps, decay=weight_decay):
-    """A ratio of the plane; another member has other initial weights."""
+    """A ratio of the 2-D example; another member has other initial weights."""
     network = seeded(point_ratio, 2, gaussians.SIGMA_DATA, seed=seed + 1000 * member)
     options = {"steps": steps, "weight_decay": decay, "seed": seed, "held": held, "evaluations": 1}
     return ratio.fit(network, *pair, noise_distribution, **options)
@@ -123,7 +123,7 @@ exact_shares = [share_of(EXACT_RATIO, seed) for seed in range(seeds)]  # 0.5, up
 
 
 def judge(fitted, seed):
-    """Errors of a ratio of the plane; share_error is from the exact ratio's share with the same starting noise."""
+    """Errors of a 2-D ratio; share_error is from the exact ratio's share with the same starting noise."""
     errors = ratio_errors(fitted, EXACT_RATIO, n=2000, times=20)
     share = share_of(fitted, seed)
     return {
@@ -295,7 +295,7 @@ display(table_of(shown))
 # ## A better ratio?
 #
 # The plain network keeps a fifth of both sets aside and sees the rest so often that it knows the few reference
-# samples by heart. Two ways out: **an ensemble** of networks, one for each fold that it does not see, whose logits
+# samples exactly. Two ways out: **an ensemble** of networks, one for each fold that it does not see, whose logits
 # are averaged; and **cross-fitting**, where in training sample $i$ of fold $k$ asks the network that has not seen
 # fold $k$. For a point of no fold the two are the same, so they differ only where a denoiser is trained.
 
@@ -469,7 +469,7 @@ print(results["parameters"])
 # %% [markdown]
 # ## What readers and reviewers asked
 #
-# One line a question, answered by the numbers above; the plane unless it says digits.
+# One line a question, answered by the numbers above; the 2-D example unless it says digits.
 
 
 # %% tags=["nbval-ignore-output"]

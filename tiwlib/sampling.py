@@ -30,7 +30,7 @@ def heun(denoiser, x: Tensor, grid: Tensor) -> Tensor:
 
 
 def refuse_divergence(largest: Tensor, grid: Tensor) -> None:
-    """Raise FloatingPointError for samples that cannot be meant, with the step and the level where that began.
+    """Raise FloatingPointError for samples that have diverged, with the step and the level where that began.
 
     largest: (steps,), the largest root mean square of a sample after each step; grid: (steps + 1,). At the level
     sigma it should be about sqrt(sigma^2 + sigma_data^2). A grid begins at 160 sigma_data, or less: fifty times

@@ -488,3 +488,57 @@ def test_a_summary_has_the_interval_and_every_seed():
     assert found["group_shares"]["mean"] == pytest.approx([0.2, 0.8])
     assert found["group"]["mean"][0] is None
     assert baselines.summary(rows[:1])["d"] == {"mean": 0.1, "low": None, "high": None, "seeds": [0.1]}
+
+
+# ---------------------------------------------------------------- what a fit hands on
+
+
+def test_ratio_guidance_weighs_by_the_share_that_its_base_has_seen(problem):
+    baseline = baselines.baseline("ratio_guidance")
+    baseline.fit(problem, points(), SMALL, 0)
+    assert baseline.denoiser().reference_fraction == 60 / 360
+
+
+def test_predictors_learn_from_the_start_of_a_step_with_every_group_as_heavy(problem, monkeypatch):
+    """Heun asks at an inner level at the end of a step and at the start of the next, where guidance will be."""
+    seen = {}
+
+    def spy(predictor, loss, data, *rest):
+        seen["loss"], seen["data"] = loss, data
+        return []
+
+    monkeypatch.setattr(guidance, "train", spy)
+    base, baseline = points(), baselines.baseline("adp", seeds=40, steps=5)
+    baseline.fit(problem, base, SMALL, 0)
+
+    grid = sampling_grid(SMALL.sampling_steps, SIGMA_DATA)
+    levels = [s for s in grid[1:-1] if 0.6 * SIGMA_DATA <= s <= 6 * SIGMA_DATA]
+    asked = {}
+    with torch.no_grad():
+        x = starting_noise(range(40), (2,), 10_000) * grid[0]
+        samples = heun(lambda x, s: asked.setdefault(s[0].item(), []).append((x, s)) or base(x, s), x, grid)
+        starts = torch.stack([base.encode(*asked[s.item()][1])[0] for s in levels], 1)  # (n, L, F)
+    assert torch.equal(seen["data"].x0, starts)
+    groups = problem.classifier.predict(samples)
+    assert torch.equal(seen["data"].labels, groups)
+    counts = torch.bincount(groups, minlength=2)
+    assert torch.allclose(seen["loss"].keywords["group_weights"], 40 / 2 / counts.clamp_min(1))
+
+
+def test_invdiff_infers_groups_at_levels_of_the_data_s_scale(problem, monkeypatch):
+    seen = []
+    errors = invdiff.denoising_errors
+    monkeypatch.setattr(invdiff, "denoising_errors", lambda *a: seen.append(a[2]) or errors(*a))
+    baselines.baseline("invdiff", noises=1).groups(problem, points(), 0)
+    assert seen == [tuple(s * SIGMA_DATA for s in (2.0, 4.0, 8.0))] and SIGMA_DATA != 1
+
+
+def test_precision_is_of_the_samples_and_recall_of_what_they_are_compared_with(problem):
+    """Samples in one tight spot of the held-out set: all of them are real, hardly any of the real is covered."""
+    spot = problem.heldout[0]
+
+    def tight(x, sigma):
+        return spot + 0.05 * x / (x.norm(dim=1, keepdim=True) + 1e-6)
+
+    measures, _ = baselines.evaluate(problem, tight, baselines.Log(), n=100, steps=4)
+    assert measures["precision"] > 0.9 and measures["recall"] < 0.2

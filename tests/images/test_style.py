@@ -75,11 +75,10 @@ def test_a_method_without_a_row_is_named(monkeypatch):
 
 
 def test_keys_and_labels_of_runs():
-    assert [run_key("dsm_obs", pi) for pi in (None, 0.5, 0.125)] == [
-        "dsm_obs",
-        "dsm_obs_half",
-        "dsm_obs_pi_0_125",
-    ]
+    asked = ((None, "plain"), (0.5, "plain"), (0.125, "plain"), (None, "posterior"), (0.5, "posterior"))
+    runs = [{"method": "tiw_dsm", "reference_fraction": pi, "ratio": ratio} for pi, ratio in asked]
+    names = ["", "_half", "_pi_0_125", "_posterior", "_posterior_half"]
+    assert [run_key(params) for params in runs] == [f"tiw_dsm{name}" for name in names]
     assert (
         run_label("dsm_obs_half") == "DSM(obs), half"
         and run_label("dsm_obs_pi_0_125") == "DSM(obs), pi 0.125"

@@ -13,7 +13,7 @@ from tiwlib.noise import LogNormal
 
 
 class One:
-    """The ratio that knows nothing."""
+    """The ratio that is 1 everywhere."""
 
     def log_ratio(self, x, sigma):
         return torch.zeros(len(x))

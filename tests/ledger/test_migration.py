@@ -12,12 +12,17 @@ from tiwlib import runs
 RESULTS = runs.PROJECT / "results"
 
 
-def original(path: str) -> str:
-    command = ["git", "-C", str(runs.PROJECT), "show", f"{migrate_records.BEFORE}:{path}"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    return (
-        done.stdout if done.returncode == 0 else pytest.skip(f"{migrate_records.BEFORE} is not in this clone")
-    )
+def git(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(["git", "-C", str(runs.PROJECT), *arguments], capture_output=True, text=True)
+
+
+def original(path: str) -> str | None:
+    """A file of before, or None where there was none."""
+    if git("cat-file", "-e", migrate_records.BEFORE).returncode:
+        pytest.skip(f"{migrate_records.BEFORE} is not in this clone")
+    path = path.replace("08_baselines", "08_siblings")
+    done = git("show", f"{migrate_records.BEFORE}:{path}")
+    return done.stdout if done.returncode == 0 else None
 
 
 def records() -> list[str]:
@@ -31,8 +36,11 @@ def test_a_record_is_the_one_of_before_under_new_keys(notebook):
         if record.split("/")[1] != notebook:
             continue
         made = json.loads((runs.PROJECT / record / "provenance.json").read_text())["finished"]
-        if json.loads(original(f"{record}/provenance.json"))["finished"] != made:
-            continue  # the notebook has made it anew
+        of_before = original(f"{record}/provenance.json")
+        if of_before is None or json.loads(of_before)["finished"] != made:
+            continue  # the notebook has made it since
+        params = json.loads(original(f"{record}/params.json")) | migrate_records.ADDED.get(notebook, {})
+        assert json.loads((runs.PROJECT / record / "params.json").read_text()) == params
         before = json.loads(original(f"{record}/metrics.json"))
         after = migrate_records.migrated(notebook, before)
         assert json.loads((runs.PROJECT / record / "metrics.json").read_text()) == after
@@ -40,6 +48,18 @@ def test_a_record_is_the_one_of_before_under_new_keys(notebook):
         compared += 1
     if not compared:
         pytest.skip(f"every record of {notebook} was made anew")
+
+
+def test_a_run_that_found_its_ratio_has_noted_the_cost_of_the_fit():
+    """Those of notebook 04 as they were; a record that was made anew notes it itself."""
+    names = [record for record in records() if record.startswith("results/04_train/")]
+    before = {name: json.loads(original(f"{name}/provenance.json")) for name in names}
+    after = migrate_records.with_fits(before)
+    assert sum("ratio, kept" in one.get("stages", {}) for one in before.values()) == 24
+    for name in names:
+        one = json.loads((runs.PROJECT / name / "provenance.json").read_text())
+        assert one["finished"] != before[name]["finished"] or one == after[name]
+        assert "ratio, kept" not in one.get("stages", {})
 
 
 def dropped(notebook: str, content: dict) -> dict:

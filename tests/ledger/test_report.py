@@ -6,7 +6,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from ledger import report
+from ledger import report, tables
 from tiwlib import runs
 from tiwlib.measures.floor import fair_floor
 
@@ -28,7 +28,7 @@ def test_a_page_says_what_the_records_say(page, committed):
 
 
 def test_what_the_readme_reads_in_the_mnist_table_is_in_the_records(committed):
-    found = report.record("metrics", "05_figures", "mnist-lt-5")
+    found = tables.record("metrics", "05_figures", "mnist-lt-5")
     paired = found["differences"]
     assert all(paired["dsm_obs_minus_tiw_dsm"][name]["low"] > 0 for name in NAMES)
     assert all(cell["low"] < 0 < cell["high"] for cell in (paired["iw_dsm_minus_tiw_dsm"][n] for n in NAMES))
@@ -40,15 +40,15 @@ def test_what_the_readme_reads_in_the_mnist_table_is_in_the_records(committed):
 
 def test_what_the_readme_reads_in_the_digits_table_is_in_the_records(committed):
     """Its sentences under the table, one by one: results that say otherwise must change the text."""
-    table = report.record("metrics", "05_figures")["table"]
+    table = tables.record("metrics", "05_figures")["table"]
     shares, frechet = ({key: cells[name] for key, cells in table.items()} for name in NAMES)
     mean = {key: cell["mean"] for key, cell in shares.items()}
     assert max(mean, key=mean.get) == "dsm_obs" and min(mean, key=mean.get) == "dsm_ref"
-    found = report.record("metrics", "05_figures")
+    found = tables.record("metrics", "05_figures")
     paired = found["differences"]["dsm_ref_minus_tiw_dsm"]
     assert paired["total_variation"]["high"] < 0
     assert paired["frechet"]["low"] < 0 < paired["frechet"]["high"]
-    sets = report.record("metrics", "04_train", "digits-lt-tiw_dsm-seed0")["context"]
+    sets = tables.record("metrics", "04_train", "digits-lt-tiw_dsm-seed0")["context"]
     lowest = min(cell["mean"] for cell in frechet.values())
     assert sets["reference"]["frechet"] < lowest
     rival = found["differences"]["iw_dsm_minus_tiw_dsm"]
@@ -62,10 +62,10 @@ def test_what_the_readme_reads_in_the_digits_table_is_in_the_records(committed):
     copies, drawn = table["dsm_ref"], table["tiw_dsm"]
     assert copies["recall"]["high"] < 0.1 < drawn["recall"]["low"]
     assert copies["nearest"]["high"] < drawn["nearest"]["low"] / 2
-    ratio = report.record("metrics", "03_ratio_accuracy", "digits-lt")["training_length"]
+    ratio = tables.record("metrics", "03_ratio_accuracy", "digits-lt")["training_length"]
     weighted = [r["mean"] for r in ratio if r["measure"] == "variation_after_weighting"]
     assert min(weighted) > 0.1, "the ratio corrects unseen images in part only"
-    trained = report.record("metrics", "01_density_ratio_2d", "seeds8")["trained"]["tiw_dsm"]
+    trained = tables.record("metrics", "01_density_ratio_2d", "seeds8")["trained"]["tiw_dsm"]
     assert trained["low"] < 0.5 < trained["high"], "in the 2-D example the objective meets its closed form"
 
 
@@ -74,7 +74,7 @@ def test_what_the_readme_reads_in_the_digits_table_is_in_the_records(committed):
 
 def test_a_tampered_record_writes_no_html_into_a_page():
     """Neither a tag, nor a link, nor the end of a cell or of a row."""
-    text = report.row("<img src=x onerror=alert(1)>", "a | b", "a\nb", "[x](javascript:y)", "`z`")
+    text = tables.row("<img src=x onerror=alert(1)>", "a | b", "a\nb", "[x](javascript:y)", "`z`")
     assert "<" not in text and ">" not in text and "\n" not in text
     assert text.count("|") - text.count("\\|") == 6, "five cells"
     assert "\\[x\\](javascript:y)" in text and "\\`z\\`" in text
@@ -93,11 +93,11 @@ def tampered(tmp_path, monkeypatch):
     cell = {"mean": 0.1, "low": 0.0, "high": 0.2, "seeds": [0.1] * 5}
     measures = {"label": evil, "requires": evil, "fairness_discrepancy": cell}
     for problem in ("gmm", "0v1", "low-high", "long-tail"):
-        content = {"methods": dict.fromkeys(report.baseline_names(), measures)}
+        content = {"methods": dict.fromkeys(tables.baseline_names(), measures)}
         runs.write_json(tmp_path / "08_baselines" / problem / "metrics.json", content)
 
 
-@pytest.mark.parametrize("part", [report.claims, report.baselines], ids=lambda part: part.__name__)
+@pytest.mark.parametrize("part", [report.claims, tables.baselines], ids=lambda part: part.__name__)
 def test_a_tampered_ledger_or_record_stays_text(part, tampered):
     text = part()
     assert "<script>" not in text and "&lt;script&gt;alert(1)&lt;/script&gt; \\| x" in text
@@ -125,15 +125,17 @@ def test_the_floor_of_a_fair_sampler_is_that_of_counting():
 
 
 def test_a_table_states_the_floor_of_its_own_samples(committed):
-    last = report.digits().splitlines()[-1]
+    last = tables.digits().splitlines()[-1]
     assert last.startswith("| a fair sampler, 1,000 images |  | 0.038, 95 % below 0.054 |")
 
 
 def test_of_few_seeds_the_single_values_are_printed(committed):
-    table = report.mnist()
+    table = tables.mnist()
     rows = [line for line in table.splitlines() if line.startswith(("| DSM", "| IW", "| TIW"))]
     assert len(rows) == 4 and all("(" in row and " to " not in row for row in rows)
-    assert " to " in report.digits()
+    assert " to " in tables.digits()
+    many = {"value": 0.2, "low": 0.1, "high": 0.4, "values": [0.1, 0.2, 0.2, 0.3], "seeds": [0, 1, 2, 3]}
+    assert report.measured_text({**many, "samples": 0, "quantity": "q"}) == "q: 0.2 (0.1 to 0.4)"
     few = {"value": 0.2, "low": -1.0, "high": 1.4, "values": [0.1, 0.3], "seeds": [0, 1], "samples": 0}
     assert report.measured_text({**few, "quantity": "q"}) == "q: 0.2 (0.1, 0.3)"
 

@@ -1,4 +1,4 @@
-"""Notebooks 06, 07 and 08 take minutes: here they run through with little of everything.
+"""Notebooks 06, 07 and 08 take minutes: here they run through at toy sizes.
 
 `python tests/support/run_nbval.py --all` compares them with what is stored.
 """

@@ -12,7 +12,7 @@ from tiwlib import runs
 from tiwlib.batches import draw, seed_step
 from tiwlib.runs.config import ExperimentConfig, refuse_missing_devices
 from tiwlib.runs.experiment import from_parameters
-from tiwlib.runs.processes import launch, samples
+from tiwlib.runs.processes import launch, main, samples
 from tiwlib.runs.states import Checkpoint
 from tiwlib.training import TrainingConfig
 
@@ -77,6 +77,15 @@ def test_a_process_that_fails_is_shown(params):
     params |= {"num_processes": 2, "setting": "nowhere.json"}
     with pytest.raises(RuntimeError, match="(?s)num_processes=2: a process failed.*nowhere.json"):
         launch(params, runs.checkpoints() / "04_train" / "run")
+
+
+@pytest.mark.parametrize("name", ["../../evil", "/tmp/evil", "a/b"])
+def test_a_name_that_leads_elsewhere_is_refused(params, tmp_path, name):
+    """The file of parameters comes from whoever starts torchrun."""
+    (tmp_path / "parameters.json").write_text(json.dumps(params | {"run": name}))
+    with pytest.raises(ValueError, match=f"run='{name}': must be a folder's name"):
+        main.__wrapped__(tmp_path / "parameters.json")  # without torchrun's report
+    assert not (tmp_path / "checkpoints").exists()
 
 
 def test_more_processes_than_gpus_are_refused(monkeypatch):

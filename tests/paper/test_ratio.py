@@ -165,10 +165,10 @@ def test_image_ratio_has_one_value_an_image_and_a_correction_of_the_images_shape
         ({"holdout": 0.0}, "holdout=0.0"),
         ({"holdout": 1.0}, "holdout=1.0"),
         ({"steps": 0}, "steps=0"),
-        ({"batch_size": 1}, "ratio batch_size=1"),
-        ({"lr": 0.0}, "ratio lr=0.0: must be positive"),
-        ({"lr": float("nan")}, "ratio lr=nan: must be positive"),
-        ({"weight_decay": -0.1}, "ratio weight_decay=-0.1: must be finite and not negative"),
+        ({"batch_size": 1}, "ratio_batch_size=1"),
+        ({"lr": 0.0}, "ratio_lr=0.0: must be positive"),
+        ({"lr": float("nan")}, "ratio_lr=nan: must be positive"),
+        ({"weight_decay": -0.1}, "ratio_weight_decay=-0.1: must be finite and not negative"),
     ],
 )
 def test_wrong_options_are_refused(change, message):

@@ -1,5 +1,8 @@
 """Records as tables, on records made up here: what may be compared, what a run cost, how its weights spread."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +13,7 @@ from tiwlib.runs import cost
 from tiwlib.runs import tables as records
 
 
-def made(method="tiw_dsm", seed=0, folder=None, ratio="r", stages=None, images="i", **params):
+def made(method="tiw_dsm", seed=0, folder=None, ratio="r", stages=None, images="i", split=None, **params):
     base = {"method": method, "seed": seed, "reference_fraction": None, "alpha": 1.0, "run": "", "steps": 9}
     return {
         "run": f"{method}-{seed}",
@@ -18,7 +21,8 @@ def made(method="tiw_dsm", seed=0, folder=None, ratio="r", stages=None, images="
         "params": {**base, **params},
         "metrics": {"setting": "digits-lt", "recall": 0.5, "n_reference": 50, "group_shares": [0.5, 0.5]},
         "provenance": {
-            "hashes": {"images": images, "split": "s", **({"ratio": ratio} if ratio else {})}, "stages": stages or {},
+            "hashes": {"images": images, "split": split or f"s{seed}", **({"ratio": ratio} if ratio else {})},
+            "stages": stages or {},
         },
     }  # fmt: skip
 
@@ -45,21 +49,36 @@ def stage(seconds):
     return {"seconds": seconds, "peak_memory_mb": 10 * seconds}
 
 
-def test_a_run_that_found_its_ratio_is_given_the_cost_of_the_fit():
-    kept = {"ratio, kept": stage(0.1), "training": stage(5), "classifier": stage(70)}
-    found = [
-        made("w_only", stages=kept),
-        made("tiw_dsm", stages={"ratio": stage(30), "training": stage(5)}),
+def test_costs_are_those_of_the_method():
+    """The classifier measures whatever the method, and a part of a training is not its cost."""
+    runs = [
+        made("tiw_dsm", stages={"ratio": stage(30), "training": stage(5), "classifier": stage(70)}),
         made("dsm_obs", ratio=None, stages={"training": stage(4)}),
-        made("iw_dsm", ratio="not fitted by any of these", stages=kept),
+        made("dsm_ref", ratio=None, stages={"training_resumed": stage(1), "sampling": stage(2)}),
+        made("iw_dsm"),  # a record of before stages were noted
     ]
-    seconds = records.costs(found).pivot(index="method", columns="stage", values="seconds")
-    assert set(seconds.columns) == {"ratio", "training"}
-    assert seconds.ratio["w_only"] == seconds.ratio["tiw_dsm"] == 30
-    assert np.isnan(seconds.ratio["dsm_obs"]) and np.isnan(seconds.ratio["iw_dsm"])
-    part = made("dsm_ref", ratio=None, stages={"training, taken up": stage(1), "sampling": stage(2)})
-    assert records.costs([part]).stage.tolist() == ["sampling"], "a part of the training is not its cost"
-    assert len(records.costs([made()])) == 0, "records of before stages were noted"
+    costs = records.costs(runs)
+    seconds = costs.pivot(index="method", columns="stage", values="seconds")
+    assert set(seconds.columns) == {"ratio", "training", "sampling"}
+    assert seconds.ratio["tiw_dsm"] == 30 and seconds.training.to_dict() == pytest.approx(
+        {"dsm_obs": 4, "dsm_ref": np.nan, "tiw_dsm": 5}, nan_ok=True
+    )
+    assert records.costs(runs[3:]).empty
+
+
+def test_runs_of_one_seed_have_one_split():
+    """The name of a split's file says nothing: it may have been edited between two runs."""
+    records.comparable([made(split="s"), made("iw_dsm", split="s"), made(seed=1, split="t")])
+    with pytest.raises(
+        ValueError, match="runs tiw_dsm-0 and iw_dsm-0 differ in their splits, though not in the"
+    ):
+        records.comparable([made(split="s"), made("iw_dsm", split="t")])
+
+
+def test_tables_draw_nothing():
+    code = "import sys, tiwlib.runs.tables; print([m for m in ('matplotlib', 'seaborn') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_weights_are_a_mean_over_seeds(tmp_path):

@@ -95,6 +95,8 @@ VALUES = {
     },
     ("07_ablations", "part"): KEYS["07_ablations"],
 }
+# Parameters that notebooks have got since, with the value that the records of before have had.
+ADDED = {"04_train": {"ratio": "plain"}}
 # Text and verdicts that were made from other numbers of the same record; the ledger judges now.
 DROPPED = {"07_ablations": ("answers",), "08_baselines": ("bars",)}
 
@@ -126,7 +128,30 @@ def migrated(notebook: str, content):
     return result
 
 
+def with_fits(provenance: dict[str, dict]) -> dict[str, dict]:
+    """Records' provenance, by name, where a run that found its ratio in the cache has noted what its fit had cost.
+
+    Before, it noted the time of finding it, as "ratio, kept". The fit's cost is that of the record with the same
+    ratio; where none has it, the stage is left out.
+    """
+    fits = {
+        one["hashes"]["ratio"]: one["stages"]["ratio"]
+        for one in provenance.values()
+        if "ratio" in one["hashes"] and "ratio" in one.get("stages", {})
+    }
+    result = {}
+    for name, one in provenance.items():
+        stages = dict(one.get("stages", {}))
+        if stages.pop("ratio, kept", None) and one["hashes"]["ratio"] in fits:
+            stages["ratio"] = fits[one["hashes"]["ratio"]]
+        result[name] = one | ({"stages": stages} if "stages" in one else {})
+    return result
+
+
 def main() -> None:
+    paths = {str(path): path for path in sorted(Path("results").glob("04_train/*/provenance.json"))}
+    for name, content in with_fits({n: json.loads(p.read_text()) for n, p in paths.items()}).items():
+        paths[name].write_text(json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n")
     for path in sorted(Path("results").glob("*/*/metrics.json")):
         content = migrated(path.parts[1], json.loads(path.read_text()))
         path.write_text(json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n")

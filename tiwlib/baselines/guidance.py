@@ -99,17 +99,17 @@ def balanced_loss(
 
 @dataclass(frozen=True)
 class Trajectories:
-    """A denoiser that also keeps the flattened h of the levels that it is asked to watch."""
+    """A denoiser that also notes the flattened h of the levels that it is asked to watch."""
 
     network: object
     levels: Tensor  # (L,)
-    kept: list  # (level, h (B, F)) of each call
+    bottlenecks: list  # (level, h (B, F)) of each call
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
         h, context = self.network.encode(x, sigma)
         level = nearest(self.levels, sigma[0])
         if level is not None:
-            self.kept.append((level, h.flatten(1).cpu()))
+            self.bottlenecks.append((level, h.flatten(1).cpu()))
         return self.network.decode(h, context, x, sigma)
 
 
@@ -171,9 +171,9 @@ def fit_predictors(
     must be inner ones of the sampler's grid, is what the predictors read. An ADP trained on noised data instead
     of the sampler's own way fails.
     """
-    kept = []
-    x = draw(Trajectories(network, levels, kept))
-    by_level = [[h for level, h in kept if level == i] for i in range(len(levels))]
+    bottlenecks = []
+    x = draw(Trajectories(network, levels, bottlenecks))
+    by_level = [[h for level, h in bottlenecks if level == i] for i in range(len(levels))]
     # Heun asks twice at an inner level: at the end of a step, and with the mended point at the next one's start.
     h = torch.stack([torch.cat(calls[1::2]) for calls in by_level], 1)  # (n, L, F)
     predictors, losses = [], []
@@ -225,12 +225,12 @@ class DistributionGuidance(Baseline):
         levels = grid[(grid >= low) & (grid <= high)]
         attributes = self.attributes(problem)
 
-        def drawn(denoiser):
+        def samples_of(denoiser):
             return draw(problem, denoiser, self.seeds, seed + 10_000, budget.sampling_steps)
 
         config = TrainingConfig(steps=self.steps, batch_size=256, lr=1e-2, log_every=50)
         fitted, losses = fit_predictors(
-            base, attributes, levels, drawn, hidden=self.hidden, config=config, seed=seed
+            base, attributes, levels, samples_of, hidden=self.hidden, config=config, seed=seed
         )
         log = Log(
             steps=self.steps * len(fitted),

@@ -1,7 +1,7 @@
 """Clusters of noisy samples, p_bias(k | x, sigma), and the ratio that follows when bias moves only their shares.
 
-r(x, sigma) = sum_k rho_k p_bias(k | x, sigma). Gaussian clusters are closed form at every level; clusters of any other
-kind are named by a network that has learned them from samples with noise.
+r(x, sigma) = sum_k rho_k p_bias(k | x, sigma). Gaussian clusters are closed form at every level; clusters of any
+other kind are named by a network that has learned them from samples with noise.
 """
 
 import torch

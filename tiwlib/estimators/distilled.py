@@ -1,8 +1,8 @@
 """`distilled`: a clean ratio r0 becomes a time-dependent one by soft labels, r(x, sigma) = E_bias[r0(x0) | x].
 
-L = -E_bias[r0 log d(x, sigma) + log(1 - d(x, sigma))] has d / (1 - d) = r (never fit log r0: by Jensen's inequality its
-mean is too small). The half-and-half mixture of both sets has the density p_bias (1 + r) / 2, so the same L is the
-cross-entropy of its noisy samples with the soft labels d0 = r0 / (1 + r0), up to a factor.
+L = -E_bias[r0 log d(x, sigma) + log(1 - d(x, sigma))] has d / (1 - d) = r. (Never fit log r0: by Jensen's
+inequality its mean is too small.) The half-and-half mixture of both sets has the density p_bias (1 + r) / 2, so the
+same L is, up to a factor, the cross-entropy of its noisy samples with the soft labels d0 = r0 / (1 + r0).
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
 """A ratio of clean samples that few references suffice for: logistic regression on a graph of all observed samples.
 
-A plain denoiser, DSM(obs), has seen every observed sample and no label of a set: its bottleneck says which samples are
-alike. Neighbours in it make a graph, and log r is a smooth function on that graph. Every sample is given the logit of
-fits that have not seen to which set it belongs.
+A plain denoiser, DSM(obs), has seen every observed sample and no label of a set: its bottleneck says which samples
+are alike. Neighbours in it make a graph, and log r is a smooth function on that graph. Every sample is given the
+logit of fits that have not seen to which set it belongs.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ LEVELS = (
     0.4,
     0.8,
     1.2,
-)  # sigma / sigma_data at which the denoiser is looked into: details gone, shapes still there
+)  # sigma / sigma_data of the features: details gone, shapes still there
 SCALING = 7  # the neighbour whose distance is a sample's own scale (Zelnik-Manor and Perona 2004)
 CHUNK = 512  # samples whose features or distances are taken at once
 
@@ -55,7 +55,7 @@ class GraphConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class CleanRatio:
-    """All observed samples x0, (N, *shape), label 1 for a reference and 0 for a biased one, and log r(x0, 0), (N,)."""
+    """All observed samples x0 (N, *shape), label (N,) 1 for a reference and 0 for a biased one, log r(x0, 0) (N,)."""
 
     x0: Tensor
     label: Tensor

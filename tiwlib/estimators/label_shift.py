@@ -1,6 +1,6 @@
 """How often each cluster occurs in a set: label shift by EM (Saerens et al. 2002; Alexandari et al. 2020).
 
-The assumption is p_data(x | k) = p_bias(x | k): bias moves the shares of clusters and leaves the clusters as they are.
+The assumption is p_data(x | k) = p_bias(x | k): bias moves the shares of clusters and leaves clusters as they are.
 Then r(x) = sum_k rho_k p_bias(k | x) with rho_k = pi_k^ref / pi_k^bias: the reference samples decide K numbers.
 """
 
@@ -37,7 +37,8 @@ def shares(
             break
     else:
         warnings.warn(
-            f"EM has not converged: the last of {steps} steps moved a share by {moved:.2g}, more than {tolerance:.2g}",
+            f"EM has not converged: the last of {steps} steps moved a share by {moved:.2g}, "
+            f"more than {tolerance:.2g}",
             stacklevel=2,
         )
     return current, torch.stack(objective)

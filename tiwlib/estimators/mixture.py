@@ -58,7 +58,7 @@ def untrained(problem, base, config: MixtureConfig) -> of.ClusterRatio:
 def fit(
     network: of.ClusterRatio, problem, base, config: MixtureConfig, *, seed: int = 0, device="cpu"
 ) -> FittedRatio:
-    """Clusters of all observed samples, whatever their set; then the shares of the biased and of the reference ones."""
+    """Clusters of all observed samples, whatever their set; then the shares that the two sets have in them."""
     sets = [part[torch.arange(len(part))].cpu() for part in (problem.biased, problem.reference)]
     x0, sizes, levels = torch.cat(sets), [len(part) for part in sets], problem.noise_distribution
     of.refuse_too_many(config.clusters, len(x0))

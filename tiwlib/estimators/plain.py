@@ -9,7 +9,7 @@ from tiwlib.ratio import FittedRatio, RatioConfig
 
 @dataclass(frozen=True, kw_only=True)
 class PlainConfig(RatioConfig):
-    """As RatioConfig. dropout: of the network, None for the problem's usual one. features: as problem.ratio_network."""
+    """As RatioConfig. dropout, features: of problem.ratio_network, whose usual dropout None is."""
 
     steps: int = 150
     batch_size: int = 128

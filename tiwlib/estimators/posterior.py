@@ -1,8 +1,8 @@
 """`posterior`: r(x, sigma) = E[r(x0, 0) | x], the mean over the observed samples that x may have come from.
 
 Under p_bias the mean of r(x0, 0) given the noisy sample is the exact time-dependent ratio. Here the posterior is that
-of Gaussians around the observed samples, so a clean ratio becomes a time-dependent one without training anything: it is
-where `distilled` ends if its network can be any function.
+of Gaussians around the observed samples, so a clean ratio becomes a time-dependent one without training anything: it
+is where `distilled` ends if its network can be any function.
 """
 
 from dataclasses import dataclass
@@ -34,7 +34,8 @@ def posterior_mean(x0: Tensor, label: Tensor, log_r0: Tensor, std: float) -> Gau
     Both sets estimate p_bias: a sample of the half-and-half mixture of the sets counts 1 / (1 + r0), for
     p_bias = 2 p_mix / (1 + r).
     """
-    mass = torch.where(label == 1, 1 / (label == 1).sum(), 1 / (label == 0).sum())  # (N,), of the mixture
+    sizes = torch.bincount(label.long(), minlength=2).to(log_r0)
+    mass = 1 / sizes[label.long()]  # (N,), of the half-and-half mixture
     shares = mass / (1 + log_r0.exp())
     return GaussianClusters(x0, std, (shares / shares.sum()).to(x0), log_r0.to(x0))
 

@@ -113,6 +113,34 @@ def save_examples(images: np.ndarray, groups: np.ndarray, n_groups: int, path: P
     Image.fromarray(pixels[..., 0] if channels == 1 else pixels).save(path, optimize=True)
 
 
+FIRST, COLUMNS = 60, 10  # samples that a record keeps in their order, and how many stand in a row
+
+
+def save_first(images: np.ndarray, path: Path) -> None:
+    """Keep the first FIRST images, uint8 (N, C, H, W), as one PNG, pixel by pixel, in rows of COLUMNS."""
+    n, channels, height, width = images[:FIRST].shape
+    rows = -(-n // COLUMNS)
+    canvas = np.full((rows * COLUMNS, channels, height, width), 128, np.uint8)
+    canvas[:n] = images[:FIRST]
+    pixels = canvas.reshape(rows, COLUMNS, channels, height, width).transpose(0, 3, 1, 4, 2)
+    pixels = pixels.reshape(rows * height, COLUMNS * width, channels)
+    Image.fromarray(pixels[..., 0] if channels == 1 else pixels).save(path, optimize=True)
+
+
+def side_by_side(kept: dict[str, Path], captions: dict[str, str]) -> Figure:
+    """What `save_first` wrote, a panel for each label, with a caption beneath."""
+    figure, axes = plt.subplots(1, len(kept), figsize=(4.2 * len(kept), 3.1), squeeze=False)
+    for panel, (label, path) in zip(axes[0], kept.items(), strict=True):
+        with Image.open(path) as image:
+            pixels = np.asarray(image)
+        panel.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        panel.set_title(plain(label), fontsize="x-large")
+        panel.set_xlabel(plain(captions[label]), fontsize="x-large")
+        panel.set(xticks=[], yticks=[])
+        sns.despine(ax=panel, left=True, bottom=True)
+    return close(figure)
+
+
 def samples_by_group(kept: dict[str, Path], names: tuple[str, ...]) -> Figure:
     """What `save_examples` wrote, a panel for each method (key -> path); names: of the groups, for the rows."""
     names = names[:FEW]

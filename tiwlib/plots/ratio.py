@@ -97,7 +97,9 @@ def fit_history(histories: dict[str, pd.DataFrame], kept: dict[str, int]) -> Fig
         panel.plot(history.step, history.train_loss, "--", color="C1", label="training")
         panel.plot(history.step, history.heldout_loss, "-", color="C0", label="held out")
         panel.axhline(np.log(2), color="0.6", linewidth=1)
-        panel.annotate("knows nothing", (history.step.max(), np.log(2)), va="bottom", ha="right", color="0.4")
+        panel.annotate(
+            "chance level, log 2", (history.step.max(), np.log(2)), va="bottom", ha="right", color="0.4"
+        )
         panel.axvline(kept[name], color="black", linestyle=":", label=f"kept: step {kept[name]}")
         panel.set(title=name, xlabel="step", ylim=(0, 1.2))
         panel.legend(frameon=False, loc="lower left")

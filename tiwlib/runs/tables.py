@@ -8,18 +8,21 @@ from tiwlib.objectives import METHODS
 from tiwlib.runs.record import differences
 
 TIME = {"time_dependent": "time-dependent", "time_independent": "time-independent"}
-FREE = ("run", "method", "seed", "reference_fraction")  # what runs that are compared may always differ in
+FREE = (
+    "run",
+    "method",
+    "seed",
+    "reference_fraction",
+    "ratio",
+)  # what runs that are compared may always differ in
 
 
-def run_key(method: str, reference_fraction: float | None) -> str:
-    """The name of a method's runs in records: the method, and the mixture where it is not the method's own."""
-    if reference_fraction is None:
-        return method
-    return (
-        f"{method}_half"
-        if reference_fraction == 0.5
-        else f"{method}_pi_{reference_fraction:g}".replace(".", "_")
-    )
+def run_key(params: dict) -> str:
+    """The name of a method's runs in records: the method, with estimator and mixture where they are not the usual."""
+    estimator = [params["ratio"]] if params.get("ratio", "plain") != "plain" else []
+    pi = params["reference_fraction"]
+    mixture = [] if pi is None else ["half"] if pi == 0.5 else [f"pi_{pi:g}".replace(".", "_")]
+    return "_".join([params["method"], *estimator, *mixture])
 
 
 def method_of(key: str) -> str:
@@ -75,7 +78,7 @@ def table(records: list[dict]) -> pd.DataFrame:
             "run": r["run"],
             "seed": r["params"]["seed"],
             "split": _hash(r, "split"),
-            "method": run_key(r["params"]["method"], r["params"]["reference_fraction"]),
+            "method": run_key(r["params"]),
             "setting": r["metrics"]["setting"],
             "alpha": r["params"]["alpha"],
             **{name: value for name, value in r["metrics"].items() if isinstance(value, int | float)},
@@ -93,7 +96,7 @@ def costs(records: list[dict]) -> pd.DataFrame:
     """
     rows, left_out = [], ("classifier", "training_resumed")
     for r in records:
-        key = run_key(r["params"]["method"], r["params"]["reference_fraction"])
+        key = run_key(r["params"])
         stages = r["provenance"].get("stages", {})
         rows += [{"method": key, "stage": s, **cost} for s, cost in stages.items() if s not in left_out]
     return pd.DataFrame(rows, columns=["method", "stage", "seconds", "peak_memory_mb"])

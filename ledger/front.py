@@ -1,0 +1,102 @@
+"""The first screen of the README: the verdict in three sentences, and one picture, made from the records."""
+
+import json
+import re
+from collections import Counter
+
+import numpy as np
+
+from ledger.rules import FAILS, HOLDS, OPEN, UNTESTED
+from tiwlib.measures.floor import fair_floor
+from tiwlib.runs import PROJECT, finished, results_root
+
+COLOUR = "digits-colour-90"
+PICTURE = PROJECT / "results" / "05_figures" / COLOUR / "figures" / "side_by_side.png"
+RIVAL = re.compile(r"TIW-DSM beats (?P<rival>\S+) in (?P<measure>.+)")
+
+
+def ledger() -> list[dict]:
+    """The entries of results/claims.json."""
+    return json.loads((results_root() / "claims.json").read_text())
+
+
+def record(part: str, notebook: str, run: str = "default") -> dict:
+    """metrics, params or provenance of one finished run."""
+    return json.loads((results_root() / notebook / run / f"{part}.json").read_text())
+
+
+def of_setting(setting: str, method: str) -> list[dict]:
+    """The metrics of a method's finished runs on a setting: its own mixture, alpha 1, the paper's ratio."""
+    usual = {"setting": setting, "method": method, "reference_fraction": None, "alpha": 1.0}
+    return [
+        r["metrics"]
+        for r in finished("04_train")
+        if all(r["params"].get(name) == value for name, value in usual.items())
+        and r["params"].get("ratio", "plain") == "plain"
+    ]
+
+
+def mean(rows: list[dict], metric) -> float:
+    return float(np.mean([row[metric] if isinstance(metric, str) else metric(row) for row in rows]))
+
+
+def debiases() -> str:
+    """What plain training and TIW-DSM draw, on the two settings of the digits."""
+    obs, tiw = (of_setting(COLOUR, method) for method in ("dsm_obs", "tiw_dsm"))
+    first = [mean(rows, lambda m: m["group_shares"][0]) for rows in (obs, tiw)]
+    in_data = mean(obs, lambda m: 0.5 + (1 - m["reference_fraction"]) * m["biased_total_variation"])
+    tail = [mean(of_setting("digits-lt", method), "total_variation") for method in ("dsm_obs", "tiw_dsm")]
+    floor = fair_floor((0.1,) * 10, tiw[0]["n_samples"])[0]
+    return (
+        f"**TIW-DSM removes most of a bias, not all of it.** Plain training, DSM(obs), on digits of which "
+        f"{in_data:.0%} have one hue draws {first[0]:.0%} in that hue, TIW-DSM {first[1]:.0%} (means of "
+        f"{len(obs)} and {len(tiw)} seeds, 50 % is fair); on digits with a long tail the total variation of the "
+        f"classes falls from {tail[0]:.2f} to {tail[1]:.2f}, where counting alone leaves {floor:.2f}."
+    )
+
+
+def better_than() -> str:
+    """Which rivals TIW-DSM beats, by the claims that say so."""
+    verdicts = {HOLDS: [], FAILS: [], OPEN: []}
+    for entry in ledger():
+        claim = RIVAL.search(entry["statement"])
+        if claim and entry["verdict"] in verdicts and entry["setting"] in ("digits-lt", COLOUR):
+            verdicts[entry["verdict"]].append(
+                f"{claim['rival']} in {claim['measure'].replace('classifier ', '')} ({entry['setting']})"
+            )
+    words = {HOLDS: "It beats", FAILS: "it does not beat", OPEN: "the seeds do not decide between it and"}
+    texts = [f"{word} {'; '.join(verdicts[v])}" for v, word in words.items() if verdicts[v]]
+    return (
+        "**Better than what?** "
+        + "; ".join(texts)
+        + ". DSM(ref), trained on the reference images alone, copies them."
+    )
+
+
+def cost_and_rest() -> str:
+    """What TIW-DSM costs, and how all claims stand."""
+    step = next(entry for entry in ledger() if entry["id"] == "step-cost")
+    texts = []
+    for whose, chosen in (("the paper's", True), ("our own", False)):
+        counts = Counter(e["verdict"] for e in ledger() if e["source"].startswith("paper") == chosen)
+        texts.append(
+            f"of {whose} {sum(counts.values())} claims {counts[HOLDS]} hold, {counts[FAILS]} do not, "
+            f"{counts[OPEN]} are not decided at this size and {counts[UNTESTED]} wait for a GPU"
+        )
+    return (
+        f"**Cost, and what was not tested.** A training step takes {step['value']:.2f} times a plain one on digits, "
+        f"and sampling takes nothing more; [{'; '.join(texts)}](docs/ledger.md). Nothing has run on a GPU: the "
+        "paper's FID table is not reproduced."
+    )
+
+
+def headline() -> str:
+    """The verdict in three sentences."""
+    return "\n\n".join((debiases(), better_than(), cost_and_rest()))
+
+
+def picture() -> str:
+    """The samples of plain training and of TIW-DSM side by side, with an alternative text that says the result."""
+    metrics = record("metrics", "05_figures", COLOUR)["side_by_side"]
+    said = "; ".join(f"{key}: {share:.0%} in the common hue" for key, share in metrics.items())
+    return f"![Samples of digits in two hues. {said}]({PICTURE.relative_to(PROJECT)})"

@@ -1,0 +1,254 @@
+"""The tables of README and docs, each made from the records under results/, as Markdown."""
+
+import html
+import json
+import re
+
+import numpy as np
+
+from ledger.front import COLOUR, of_setting, record
+from tiwlib.measures.floor import fair_floor
+from tiwlib.measures.intervals import as_text, mean_interval
+from tiwlib.objectives import METHODS
+from tiwlib.runs import PROJECT
+from tiwlib.runs.tables import in_order, run_key, run_label
+from workflow import plan
+
+
+def plain(value) -> str:
+    """A value of a record as text that no page can take for HTML, for a link or for the end of a cell."""
+    text = html.escape(" ".join(str(value).split()), quote=False)
+    return re.sub(r"([\\`*\[\]|])", r"\\\1", text)
+
+
+def line(*cells: str) -> str:
+    """A row of a table, its cells as they are."""
+    return "| " + " | ".join(cells) + " |"
+
+
+def row(*cells) -> str:
+    """A row of a table whose cells come from records."""
+    return line(*map(plain, cells))
+
+
+def header(*names: str) -> list[str]:
+    return [line(*names), line(*["---"] * len(names))]
+
+
+def cell_of(values: list[float]) -> dict:
+    """Mean, interval and single values, as records keep them."""
+    low = high = None
+    if len(values) > 1:
+        _, low, high = mean_interval(values)
+    return {"mean": sum(values) / len(values), "low": low, "high": high, "seeds": values}
+
+
+def two_d() -> str:
+    """Minority shares in the 2-D example: closed form, and trained with an interval over seeds."""
+    metrics = record("metrics", "01_density_ratio_2d", "seeds8")
+    n = metrics["closed_form_samples"]
+    closed = f"closed form, {n:,} samples of it, ± {1.96 * (0.25 / n) ** 0.5:.3f}"
+    lines = header("objective", closed, "trained, mean and 95 % interval")
+    for key in in_order(metrics["closed_form"]):
+        share = metrics["closed_form"][key]
+        t = metrics["trained"].get(key)
+        trained = (
+            f"{t['mean']:.3f} ({t['low']:.3f} to {t['high']:.3f}, {t['seeds']} seeds)" if t else "not trained"
+        )
+        lines.append(row(run_label(key), f"{share:.3f}", trained))
+    return "\n".join(lines)
+
+
+def ratio() -> str:
+    """The time-dependent ratio's integrated error as a share of the time-independent one's."""
+    share = record("metrics", "03_ratio_accuracy")["error_share"]
+    return (
+        f"Integrated over diffusion time, the squared error of the time-dependent ratio is **{share['mean']:.2f}** "
+        f"of the time-independent one's (mean of {len(share['seeds'])} seeds, 95 % interval {share['low']:.2f} to "
+        f"{share['high']:.2f}; single seeds {min(share['seeds']):.2f} to {max(share['seeds']):.2f}; the ratio of the "
+        f"two mean errors is {share['share_of_means']:.2f}; the paper: 0.391, one run)."
+    )
+
+
+COMPARED = {
+    "total_variation": "total variation of shares ↓",
+    "frechet": "Frechet distance ↓ (our classifier)",
+    "precision": "precision ↑",
+    "recall": "recall ↑",
+    "nearest": "distance to nearest training image",
+}
+
+
+def compared(run: str) -> str:
+    """All methods on one setting: the runs of notebook 04 that a run of notebook 05 has put side by side."""
+    by_method, trained = {}, {}
+    for name in record("metrics", "05_figures", run)["runs"]:
+        params, metrics = record("params", "04_train", name), record("metrics", "04_train", name)
+        by_method.setdefault(run_key(params), []).append(metrics)
+        trained[metrics["n_samples"], len(metrics["group_names"])] = name
+    ((n, groups),) = trained  # as many samples of as many groups in each run
+    lines = header("method", "seeds", *COMPARED.values())
+    for key in in_order(by_method):
+        cells = (cell_of([m[name] for m in by_method[key]]) for name in COMPARED)
+        texts = (as_text(cell, name) for cell, name in zip(cells, COMPARED, strict=True))
+        lines.append(row(run_label(key), len(by_method[key]), *texts))
+    mean, most = fair_floor((1 / groups,) * groups, n)
+    floor = f"{mean:.3f}, 95 % below {most:.3f}"
+    lines.append(row(f"a fair sampler, {n:,} images", "", floor, *[""] * (len(COMPARED) - 1)))
+    return "\n".join(lines)
+
+
+def digits() -> str:
+    """All methods on the long-tailed digits."""
+    return compared("default")
+
+
+def mnist() -> str:
+    """The four methods on MNIST, after as many images each."""
+    names = record("metrics", "05_figures", "mnist-lt-5")["runs"]
+    params = [record("params", "04_train", name) for name in names]
+    (seen,) = {p["steps"] * p["batch_size"] for p in params}  # equal budgets
+    made = [record("provenance", "04_train", name) for name in names]
+    machines = " and ".join(sorted({plain(f"{p['device']} of {p['machine']}") for p in made}))
+    minutes = sorted(p["wall_seconds"] / 60 for p in made)
+    return (
+        f"{compared('mnist-lt-5')}\n\nEach run has seen {seen:,} images, on {machines}; it took {minutes[0]:.0f} to "
+        f"{minutes[-1]:.0f} minutes of one thread, the longest beside other work."
+    )
+
+
+def colour() -> str:
+    """Our methods on coloured digits: the share of the common hue, and the quality of the samples behind it."""
+    lines = header(
+        "method", "seeds", "share of the common hue", "precision", "recall", "nearest image", "unsure"
+    )
+    for method in METHODS:
+        rows = of_setting(COLOUR, method)
+        if not rows:
+            continue
+        cells = [cell_of([row["group_shares"][0] for row in rows])]
+        cells += [
+            cell_of([row[name] for row in rows]) for name in ("precision", "recall", "nearest", "unsure")
+        ]
+        names = ("group_shares", "precision", "recall", "nearest", "unsure")
+        texts = (as_text(cell, name) for cell, name in zip(cells, names, strict=True))
+        lines.append(row(METHODS[method].label, len(rows), *texts))
+    rows = of_setting(COLOUR, "dsm_obs")
+    data = np.mean([0.5 + (1 - m["reference_fraction"]) * m["biased_total_variation"] for m in rows])
+    most = 0.5 + fair_floor((0.5, 0.5), rows[0]["n_samples"])[1]
+    lines.append(row("the data of DSM(obs)", "", f"{data:.3f}", *[""] * 4))
+    lines.append(row("a fair sampler", "", f"0.5, 95 % below {most:.3f}", *[""] * 4))
+    return "\n".join(lines)
+
+
+def times() -> str:
+    """How long the runs of `make reproduce` took, from their records."""
+    planned = plan.load(PROJECT / "workflow" / "reproduce.yaml").runs
+    seconds = [json.loads((r.folder / "provenance.json").read_text())["wall_seconds"] for r in planned]
+    return (
+        f"The {len(seconds)} runs of `make reproduce` took {sum(seconds) / 60:.0f} minutes of one thread when they "
+        "were recorded, two at a time half of that; the installation comes on top."
+    )
+
+
+PROBLEMS = ("gmm", "0v1", "low-high", "long-tail")  # of notebook 08
+
+
+def baseline_names() -> list[str]:
+    # Here, for it takes a second and the other tables need none of it.
+    from tiwlib.baselines import BASELINES
+
+    return list(BASELINES)
+
+
+def baselines() -> str:
+    """All methods of notebook 08 on all problems: what they require, and the fairness discrepancy."""
+    found = {problem: record("metrics", "08_baselines", problem)["methods"] for problem in PROBLEMS}
+    lines = header("method", "requires", *PROBLEMS)
+    for name in baseline_names():
+        measures = found["gmm"][name]
+        cells = (found[problem].get(name) for problem in PROBLEMS)
+        key = "fairness_discrepancy"
+        lines.append(
+            row(
+                measures["label"],
+                measures["requires"],
+                *(as_text(cell[key], key) if cell else "" for cell in cells),
+            )
+        )
+    return "\n".join(lines)
+
+
+def baseline_quality() -> str:
+    """What stands behind the shares of notebook 08: the quality of the samples that they were read from."""
+    lines = header("problem", "precision of the methods", "recall of IW-DSM", "recall of TIW-DSM")
+    for problem in PROBLEMS:
+        methods = record("metrics", "08_baselines", problem)["methods"]
+        precision = [measures["precision"]["mean"] for measures in methods.values()]
+        recalls = (as_text(methods[name]["recall"], "recall") for name in ("iw_dsm", "tiw_dsm"))
+        lines.append(row(problem, f"{min(precision):.2f} to {max(precision):.2f}", *recalls))
+    return "\n".join(lines) + (
+        "\n\nWhere precision is low the samples are blurred, and their shares lean on the judge. Where recall is low "
+        "a fair share covers little of the data."
+    )
+
+
+SHOWS = {
+    "01_density_ratio_2d": "scores, ratio, correction; what every objective converges to",
+    "02_biased_datasets": "the biased and the reference set of a setting",
+    "03_ratio_accuracy": "error against noise level, training length, calibration",
+    "04_train": "one method on one split: samples, shares, distances",
+    "05_figures": "all methods, from the records alone",
+    "06_what_each_objective_learns": "where every objective ends, the released code's too",
+    "07_ablations": "the readers' questions: ratio quality, small noise, cost, better ratios",
+    "08_baselines": "other ways to debias, side by side",
+}
+
+
+def notebooks() -> str:
+    """What each notebook shows, and how long its recorded default run took."""
+    lines = header("notebook", "shows", "took, one thread of a busy machine")
+    for name, shows in SHOWS.items():
+        run = {"04_train": "digits-lt-tiw_dsm-seed0", "08_baselines": "gmm"}.get(name, "default")
+        seconds = record("provenance", name, run)["wall_seconds"]
+        lines.append(line(f"[{name}](notebooks/{name}.ipynb)", shows, f"{seconds:.0f} s"))
+    return "\n".join(lines)
+
+
+def speed() -> str:
+    """The benchmark of training and sampling, of every machine that has run it."""
+    lines = []
+    for path in sorted((PROJECT / "benchmarks" / "results").glob("*-speed.json")):
+        table = json.loads(path.read_text())
+        names = ("network", "batch", "precision", "method", "images_per_s", "over_dsm", "matmul_share")
+        lines += [f"**{plain(table['chip'])}**", ""]
+        lines += header(*names, "peak memory, MB", "matrix product, TFLOP/s", "measured with")
+        for r in table["rows"]:
+            rate = f"{r['matrix_tflops']:.3g}{' (TF32)' if r['tf32'] and r['precision'] == 'fp32' else ''}"
+            code = f", {r['commit'][:7]} of {r['date']}" if r["commit"] else ""
+            origin = (
+                f"torch {plain(r['torch'])}, {r['threads']} threads, {r['repetitions']} repetitions{code}"
+            )
+            cells = [*(r[name] for name in (*names, "peak_memory_mb")), rate, origin]
+            lines.append(row(*("" if cell is None else cell for cell in cells)))
+        lines.append("")
+    return "\n".join(lines).rstrip()
+
+
+def ratio_size() -> str:
+    """The small ratio network beside one ten times larger."""
+    lines = []
+    for path in sorted((PROJECT / "benchmarks" / "results").glob("*-ratio-size-*.json")):
+        record = json.loads(path.read_text())
+        by_size = {}
+        for r in record["rows"]:
+            by_size.setdefault(r["parameters"], []).append(r["heldout_loss"])
+        losses = ", ".join(f"{n:,} parameters {sum(v) / len(v):.4f}" for n, v in sorted(by_size.items()))
+        held_out = record["rows"][0]["heldout_reference_images"]
+        lines.append(
+            f"- {plain(record['setting'])} on {plain(record['chip'])}, {record['splits']} splits, {held_out:,} "
+            f"held-out reference images each, up to {record['ratio_steps']} steps of {record['ratio_batch']}: mean "
+            f"held-out loss in nats {losses}; small minus large {as_text(record['difference'])}, t interval over "
+            "the splits."
+        )
+    return "\n".join(lines)
