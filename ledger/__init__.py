@@ -4,13 +4,14 @@ A claim is an entry of a list: a statement, where it is from, how it is measured
 and the rule by which the interval decides. Nothing is typed by hand but the statements and the rules.
 """
 
-from ledger import ablations, baselines, colour, digits, mnist, paper_scale, two_d
+from ledger import ablations, baselines, colour, digits, estimators, mnist, paper_scale, two_d
 from ledger.rules import LEVEL, OPEN, UNTESTED, among_all
 
 CLAIMS = (
     *two_d.CLAIMS,
     *colour.CLAIMS,
     *digits.CLAIMS,
+    *estimators.CLAIMS,
     *mnist.CLAIMS,
     *ablations.CLAIMS,
     *baselines.CLAIMS,

@@ -30,6 +30,7 @@ QUESTIONS = {
     "Does TIW-DSM learn the unbiased density?": (
         "theorem-1*",
         "obs-biased",
+        "colour-*",
         "*-debiases",
         "digits*-not-fair",
         "mnist*-fair",
@@ -48,6 +49,7 @@ QUESTIONS = {
     "What do the power of the weight and the mixture of the batch change?": ("*alpha-*", "mixture-*"),
     "Does DSM(ref) copy its few images?": ("*-ref-copies", "*-ref-recall", "*-ref-nearest*"),
     "How good is the density ratio, and how good must it be?": (
+        "estimator-*",
         "ratio-error-*",
         "*weights-75",
         "heldout-*",

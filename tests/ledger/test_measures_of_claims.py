@@ -37,6 +37,10 @@ class Anything(dict):
         return self.make(key)
 
 
+def _method(method: str, ratio: str = "plain") -> str:
+    return method if ratio == "plain" else f"{method} {ratio}"
+
+
 def metrics_of(r) -> dict:
     p = r.params
     if r.notebook == "01_density_ratio_2d":
@@ -75,7 +79,8 @@ def metrics_of(r) -> dict:
             return Anything(measure)
 
         return {"methods": Anything(of_method)}
-    run = (p["setting"], p["method"], p["reference_fraction"], p["alpha"], p["seed"])
+    run = (_method(p["method"], p["ratio"]), p["reference_fraction"], p["alpha"], p["seed"])
+    run = (p["setting"], *run)
     names = ("total_variation", "frechet", "recall", "nearest", "fid")
     shares = [made_up(*run, group) / 4 for group in CELEBA_GROUPS]
     return {
@@ -255,6 +260,12 @@ of_data = np.array(
         for s in SEEDS["digits-colour-90"]
     ]
 )
+posterior, iw_posterior = _method("tiw_dsm", "posterior"), _method("iw_dsm", "posterior")
+EXPECTED["estimator-fairer"] = trained(posterior) - trained("tiw_dsm"), BELOW
+EXPECTED["estimator-fair"] = trained(posterior), (-INF, 0.07)
+EXPECTED["estimator-frechet"] = trained(posterior, "frechet") - trained("dsm_ref", "frechet"), BELOW
+EXPECTED["estimator-recall"] = trained(posterior, "recall"), (0.7, INF)
+EXPECTED["estimator-same-ratio"] = trained(posterior) - trained(iw_posterior), BELOW
 EXPECTED["colour-tiw-recall"] = colour("tiw_dsm", "recall") - colour("dsm_ref", "recall"), ABOVE
 EXPECTED["colour-obs-keeps-the-bias"] = colour("dsm_obs", "total_variation") - of_data, POINTS
 EXPECTED["colour-tiw-fair"] = colour("tiw_dsm", "total_variation"), (-INF, 0.031)
