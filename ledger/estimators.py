@@ -44,7 +44,7 @@ CLAIMS = [
     ),
     claim(
         "frechet",
-        "With the posterior ratio TIW-DSM beats DSM(ref) in Frechet distance",
+        "With the posterior ratio TIW-DSM has a lower Frechet distance than DSM(ref)",
         "Frechet distance, TIW-DSM with the posterior ratio minus DSM(ref)",
         lambda: difference(estimated(FRECHET), trained("dsm_ref", FRECHET)),
         below(0),
