@@ -1,7 +1,6 @@
 """What a sweep runs: a YAML file, checked and expanded into runs before the first of them starts."""
 
 import itertools
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,6 @@ from tiwlib import runs
 BUILD = Path("build", "sweep")  # executed notebooks and logs
 KEYS = {"runs", "runs_per_gpu"}
 ENTRY_KEYS = {"notebook", "run", "file", "params", "vary"}
-LONGEST = 200  # bytes of a run's name: 255 is what a folder may have, and logs and old records add to it
 
 
 class Loader(yaml.SafeLoader):
@@ -70,12 +68,12 @@ class Planned:
         return yaml.safe_dump(given, default_flow_style=True, width=float("inf")).strip()
 
     def stale(self) -> list[str]:
-        """The parameters in which a record of this name, finished or not, differs from this; all if it has none."""
+        """In what a record of this name, finished or not, differs: parameters, or what their paths hold."""
+        if self.metrics.exists() and not (self.folder / "params.json").exists():
+            return sorted(self.params)
         try:
-            return runs.differences(self.params, json.loads((self.folder / "params.json").read_text()))
-        except FileNotFoundError:
-            return sorted(self.params) if self.metrics.exists() else []
-        except (ValueError, AttributeError):  # no JSON, or not of parameters
+            return runs.changed(self.folder, self.params)
+        except ValueError:  # it cannot be read
             return sorted(self.params)
 
     def done(self) -> bool:
@@ -141,7 +139,7 @@ def expand(entry: dict, where: str) -> list[Planned]:
         try:
             params = runs.parameters(notebook, {**defaults, **given})
             name = name_from(template, params) if template else name_of(params, defaults, vary)
-            params = {**params, "run": checked_name(name)}
+            params = {**params, "run": runs.checked_name(name)}
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from error
         planned.append(Planned(notebook, name, params, given))
@@ -174,13 +172,6 @@ def checked_entry(entry: dict, where: str) -> tuple[str, str | None, dict, dict]
         )
     template = entry.get("run", from_file.pop("run", None))
     return notebook, template, {**from_file, **fixed}, vary
-
-
-def checked_name(name: str) -> str:
-    """The name of a run, if a folder, a log and the folder of an old record can have it."""
-    if len(name.encode()) > LONGEST:
-        raise ValueError(f"run={name[:40]!r}...: has {len(name.encode())} bytes, must be at most {LONGEST}")
-    return runs.checked_name(name)
 
 
 def name_from(template: str, params: dict) -> str:

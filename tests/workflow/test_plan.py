@@ -101,7 +101,10 @@ def test_a_file_of_parameters_gives_way_to_the_entry(tmp_path):
         ("runs: [{notebook: tiny, file: [a]}]", r"file=\['a'\]: must be text"),
         ("runs: [{notebook: tiny, run: [a]}]", r"run=\['a'\]: must be text"),
         ("runs: [{notebook: tiny, run: '{seed[0]}'}]", "is no parameter of the notebook"),
-        (f"runs: [{{notebook: tiny, run: {'r' * 300}}}]", "run='rrr.*: has 300 bytes, must be at most 200"),
+        (
+            f"runs: [{{notebook: tiny, run: {'r' * 300}}}]",
+            "run='rrr.*: must be at most 200 bytes long, not 300",
+        ),
         ("runs: [{notebook: [tiny]}]", r"notebook=\['tiny'\]: no such notebook"),
         (
             "runs: [{notebook: ../notebooks/tiny}]",
@@ -161,6 +164,19 @@ def test_a_run_is_done_when_its_record_is_there_with_its_parameters():
     assert run.done() and run.stale() == [], "an empty name was filled in"
     (run.folder / "params.json").write_text(json.dumps({**run.params, "seed": 5, "old": 1}))
     assert not run.done() and run.stale() == ["old", "seed"]
+
+
+def test_a_run_whose_files_have_changed_is_not_done(tmp_path, monkeypatch):
+    """A setting of one's own, edited in place, is another setting under the same name."""
+    monkeypatch.delenv("TIWLIB_NOTEBOOKS")
+    (tmp_path / "mine.json").write_text('{"source": "digits", "bias": "none"}')
+    entry = f"notebook: 04_train, run: r, params: {{setting: {tmp_path / 'mine.json'}}}"
+    (run,) = load(f"runs: [{{{entry}}}]").runs
+    runs.start("04_train", "r", run.params)
+    run.metrics.write_text("{}")
+    assert run.done()
+    (tmp_path / "mine.json").write_text('{"source": "digits", "bias": "long_tail"}')
+    assert not run.done() and run.stale() == ["setting (what it holds)"]
 
 
 @pytest.mark.parametrize("content", [None, "", "[1]", "{"], ids=["none", "empty", "a list", "cut short"])
