@@ -25,14 +25,13 @@ def record(part: str, notebook: str, run: str = "default") -> dict:
     return json.loads((results_root() / notebook / run / f"{part}.json").read_text())
 
 
-def of_setting(setting: str, method: str) -> list[dict]:
-    """The metrics of a method's finished runs on a setting: its own mixture, alpha 1, the paper's ratio."""
-    usual = {"setting": setting, "method": method, "reference_fraction": None, "alpha": 1.0}
+def of_setting(setting: str, method: str, ratio: str = "plain") -> list[dict]:
+    """The metrics of a method's finished runs on a setting, with its own mixture, alpha 1 and this estimator."""
+    usual = {"setting": setting, "method": method, "reference_fraction": None, "alpha": 1.0, "ratio": ratio}
     return [
         r["metrics"]
         for r in finished("04_train")
         if all(r["params"].get(name) == value for name, value in usual.items())
-        and r["params"].get("ratio", "plain") == "plain"
     ]
 
 

@@ -15,6 +15,7 @@ from ledger.tables import (
     baselines,
     colour,
     digits,
+    estimators,
     header,
     line,
     mnist,
@@ -102,6 +103,7 @@ def claims() -> str:
 PAGES = {
     PROJECT / "README.md": (headline, picture, times, notebooks),
     PROJECT / "docs" / "results.md": (colour, two_d, ratio, digits, mnist, baselines, baseline_quality),
+    PROJECT / "docs" / "estimators.md": (estimators,),
     PROJECT / "docs" / "ledger.md": (verdict, claims),
     PROJECT / "docs" / "performance.md": (speed, ratio_size),
 }

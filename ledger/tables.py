@@ -7,6 +7,7 @@ import re
 import numpy as np
 
 from ledger.front import COLOUR, of_setting, record
+from tiwlib.estimators import ESTIMATORS
 from tiwlib.measures.floor import fair_floor
 from tiwlib.measures.intervals import as_text, mean_interval
 from tiwlib.objectives import METHODS
@@ -138,6 +139,21 @@ def colour() -> str:
     most = 0.5 + fair_floor((0.5, 0.5), rows[0]["n_samples"])[1]
     lines.append(row("the data of DSM(obs)", "", f"{data:.3f}", *[""] * 4))
     lines.append(row("a fair sampler", "", f"0.5, 95 % below {most:.3f}", *[""] * 4))
+    return "\n".join(lines)
+
+
+def estimators() -> str:
+    """TIW-DSM on the long-tailed digits by the estimator of its ratio, beside DSM(ref)."""
+    names = ("total_variation", "frechet", "precision", "recall", "nearest")
+    titles = ("total variation", "Frechet distance", "precision", "recall", "nearest image")
+    lines = header("method, ratio", "seeds", *titles)
+    for method, chosen in (("dsm_ref", "plain"), *(("tiw_dsm", name) for name in ESTIMATORS)):
+        rows = of_setting("digits-lt", method, chosen)
+        if rows:
+            cells = (cell_of([row[name] for row in rows]) for name in names)
+            texts = (as_text(cell, name) for cell, name in zip(cells, names, strict=True))
+            label = METHODS[method].label + (f", {chosen}" if METHODS[method].ratio else "")
+            lines.append(row(label, len(rows), *texts))
     return "\n".join(lines)
 
 

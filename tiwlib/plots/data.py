@@ -117,13 +117,13 @@ FIRST, COLUMNS = 60, 10  # samples that a record keeps in their order, and how m
 
 
 def save_first(images: np.ndarray, path: Path) -> None:
-    """Keep the first FIRST images, uint8 (N, C, H, W), as one PNG, pixel by pixel, in rows of COLUMNS."""
+    """Keep the first FIRST images, uint8 (N, C, H, W), as one PNG, in rows of COLUMNS, a white line between them."""
     n, channels, height, width = images[:FIRST].shape
     rows = -(-n // COLUMNS)
-    canvas = np.full((rows * COLUMNS, channels, height, width), 128, np.uint8)
-    canvas[:n] = images[:FIRST]
-    pixels = canvas.reshape(rows, COLUMNS, channels, height, width).transpose(0, 3, 1, 4, 2)
-    pixels = pixels.reshape(rows * height, COLUMNS * width, channels)
+    canvas = np.full((rows * COLUMNS, channels, height + 1, width + 1), 255, np.uint8)
+    canvas[:n, :, :height, :width] = images[:FIRST]
+    pixels = canvas.reshape(rows, COLUMNS, channels, height + 1, width + 1).transpose(0, 3, 1, 4, 2)
+    pixels = pixels.reshape(rows * (height + 1), COLUMNS * (width + 1), channels)[:-1, :-1]
     Image.fromarray(pixels[..., 0] if channels == 1 else pixels).save(path, optimize=True)
 
 
