@@ -1,4 +1,4 @@
-# make reproduce   everything, from nothing: environment, notebooks on one seed, figures and numbers under results/
+# make reproduce   from nothing: environment, notebooks 01 to 05, one seed of each method; a quarter of an hour
 # make test        environment, then ruff, pytest, nbval over notebooks 01 to 05, 06 to 08 at toy sizes
 # make baselines   the baselines on four problems, 3 seeds (notebook 08)
 # make notebooks   run the committed notebooks anew, in place (after a change of a .py)

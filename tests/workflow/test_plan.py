@@ -1,8 +1,10 @@
 """A sweep's file: what it expands to, and what is refused before anything runs."""
 
+import ast
 import json
 from pathlib import Path
 
+import nbformat
 import pytest
 import tiny_notebook
 import yaml
@@ -208,3 +210,15 @@ def test_the_ledger_has_five_seeds_of_seven_runs_on_digits_and_eight_in_2_d(monk
     )
     for notebook in ("01_density_ratio_2d", "03_ratio_accuracy"):
         assert any(r.params["seeds"] == 8 for r in planned if r.notebook == notebook)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((runs.PROJECT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem
+)
+def test_every_parameter_of_a_notebook_is_one_to_papermill(path, monkeypatch):
+    """It passes over a line that it cannot read, such as one whose comment has an equals sign."""
+    monkeypatch.delenv("TIWLIB_NOTEBOOKS")
+    cells = nbformat.read(path, 4).cells
+    (source,) = (c.source for c in cells if "parameters" in c.metadata.get("tags", ()))
+    assigned = [node.targets[0].id for node in ast.parse(source).body if isinstance(node, ast.Assign)]
+    assert list(runs.defaults(path.stem)) == assigned
