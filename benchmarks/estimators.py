@@ -40,7 +40,7 @@ OF_TWO_D = {"mixture": {"clusters": 2}}  # options that the 2-D example is known
 
 @dataclass(frozen=True)
 class One:
-    """The ratio that knows nothing: r = 1."""
+    """The ratio that is 1 everywhere."""
 
     def log_ratio(self, x, sigma):
         return 0 * x.flatten(1).sum(1)

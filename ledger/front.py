@@ -9,6 +9,7 @@ import numpy as np
 from ledger.rules import FAILS, HOLDS, OPEN, UNTESTED
 from tiwlib.measures.floor import fair_floor
 from tiwlib.runs import PROJECT, finished, results_root
+from tiwlib.runs.tables import run_label
 
 COLOUR = "digits-colour-90"
 PICTURE = PROJECT / "results" / "05_figures" / COLOUR / "figures" / "side_by_side.png"
@@ -97,5 +98,5 @@ def headline() -> str:
 def picture() -> str:
     """The samples of plain training and of TIW-DSM side by side, with an alternative text that says the result."""
     metrics = record("metrics", "05_figures", COLOUR)["side_by_side"]
-    said = "; ".join(f"{key}: {share:.0%} in the common hue" for key, share in metrics.items())
+    said = "; ".join(f"{run_label(key)}: {share:.0%} in the common hue" for key, share in metrics.items())
     return f"![Samples of digits in two hues. {said}]({PICTURE.relative_to(PROJECT)})"

@@ -22,7 +22,7 @@
 #
 # | reads | writes | takes |
 # |---|---|---|
-# | `results/04_train/*/`, `<two_d>` of 01 and 03 | `results/05_figures/<run>/` | seconds |
+# | `results/04_train/*/`, `<two_d>` of 03 | `results/05_figures/<run>/` | seconds |
 
 # %%
 import numpy as np
@@ -30,13 +30,12 @@ import pandas as pd
 from IPython.display import display
 
 from tiwlib import plots, runs
-from tiwlib.gaussians import EXACT_RATIO
 from tiwlib.measures import intervals
 from tiwlib.runs import tables as records
 
 # %% tags=["parameters"]
 run = "default"  # name of the record under results/05_figures/
-two_d = "default"  # name of the records of notebooks 01 and 03 that are drawn
+two_d = "default"  # name of the record of notebook 03 that is drawn
 setting = "digits-lt"  # the setting whose runs are compared
 methods = ["dsm_ref", "dsm_obs", "iw_dsm", "tiw_dsm", "w_only", "c_only"]  # the methods that are compared
 sizes = [
@@ -49,32 +48,8 @@ sizes = [
 # %%
 params = runs.parameters("05_figures", globals())
 record = runs.start("05_figures", run, params)
-example = {r["run"]: r for r in runs.finished("01_density_ratio_2d")}.get(two_d)
 ratio_errors = {r["run"]: r for r in runs.finished("03_ratio_accuracy")}.get(two_d)
 trained = [r for r in runs.finished("04_train") if r["params"]["method"] in methods]
-
-# %% [markdown]
-# ## Scores and ratio in the 2-D example
-#
-# The paper's example in closed form: $p_{\rm bias}$ has 80 % of its mass at $(-2,-2)$, $p_{\rm data}$ half. The
-# gradient of $\log r$ points from the crowded mode to the rare one; noise lets both fade. Notebook 01 shows the
-# picture with the learned ratio beside it.
-
-# %%
-figure = plots.scores_and_ratio(EXACT_RATIO)
-display(record.figure(figure, "scores_and_ratio"))
-
-# %% tags=["nbval-ignore-output"]
-if example:
-    shares = pd.DataFrame(example["metrics"]["shares"])
-    pi = example["params"]["reference_fraction"]
-    unbiased, biased = (density.weights[1] for density in (EXACT_RATIO.p_data, EXACT_RATIO.p_bias))
-    figure = plots.shares_by_objective(shares, unbiased, pi * unbiased + (1 - pi) * biased)
-    display(record.figure(figure, "minority_shares"))
-else:
-    print(
-        f"no run {two_d!r} of notebook 01: papermill notebooks/01_density_ratio_2d.ipynb out.ipynb -p run {two_d}"
-    )
 
 # %% [markdown]
 # ## The ratio's error against the noise level
@@ -213,9 +188,9 @@ grids = {key: first[key]["folder"] / "samples.png" for key in ("dsm_obs", "tiw_d
 side_by_side = {}
 if len(grids) == 2 and has_groups and all(path.exists() for path in grids.values()):
     common = int(np.argmax(first["dsm_obs"]["metrics"]["group_shares"]))
-    side_by_side = {records.run_label(key): first[key]["metrics"]["group_shares"][common] for key in grids}
-    captions = {label: f"{share:.0%} {group_names[common]}" for label, share in side_by_side.items()}
-    figure = plots.side_by_side(dict(zip(side_by_side, grids.values(), strict=True)), captions)
+    side_by_side = {key: first[key]["metrics"]["group_shares"][common] for key in grids}
+    captions = {key: f"{share:.0%} {group_names[common]}" for key, share in side_by_side.items()}
+    figure = plots.side_by_side(grids, captions)
     display(record.figure(figure, "side_by_side"))
 else:
     print("the records hold no first samples of plain training and of TIW-DSM")

@@ -61,14 +61,7 @@ n_samples = 20_000  # points drawn from each minimiser in the 2-D example
 reference_fraction = 0.5  # pi, share of reference samples in a batch
 alphas = [0.25, 0.5, 1.0, 2.0, 2.5]  # powers of the weight in TIW-DSM; the paper's
 iw_alphas = [0.125, 0.25, 0.5, 1.0]  # powers of the weight in IW-DSM; the paper's
-fractions = [
-    0.0476,
-    0.2,
-    0.35,
-    0.5,
-    0.65,
-    0.8,
-]  # shares pi of batches where the weight is made for pi one half
+fractions = [0.0476, 0.2, 0.35, 0.5, 0.65, 0.8]  # shares pi of batches, the weight made for one half
 setting = "digits-lt"  # images with groups: a name of `python -m tiwlib.data list`
 root = "data"  # where downloads and arrays are kept
 seeds = 3  # on images: repetitions, each with split, ratio and networks of its own

@@ -67,7 +67,7 @@ weight_decay = 0.3  # pull of its weights to zero, where it is not varied
 lengths = [50, 150, 1200]  # training lengths
 references = [25, 50, 400]  # sizes of the reference set
 decays = [0.01, 3.0]  # pulls of the weights to zero
-factors = [0.25, 0.5, 1.0, 2.0, 4.0]  # what an exact logit is multiplied with: too shy, too sure
+factors = [0.25, 0.5, 1.0, 2.0, 4.0]  # factors of an exact logit: underconfident below 1, overconfident above
 thresholds = [0.0, 0.1, 0.3, 1.0, 2.0, 4.0]  # noise levels below which nothing is corrected
 n_samples = 2000  # points drawn from each minimiser
 folds = 5  # of cross-fitting, and members of the ensemble
@@ -225,9 +225,9 @@ display(table_of(results["rank_correlation_with_share_error"]))
 # not even the true error of the score, which is an average over all points and noise levels, while a share is
 # decided by few of them. So choose a training length by what it is for, over several seeds.
 #
-# ## Calibration: a ratio that is too sure or too shy
+# ## Calibration: an overconfident and an underconfident ratio
 #
-# The exact logit times a factor, no network at all: below 1 the ratio is too shy, above 1 too sure of itself. It
+# The exact logit times a factor, no network at all: below 1 the ratio is underconfident, above 1 overconfident. It
 # is not the power $\alpha$ of $w$ from notebook 06, for at $\pi = 1/2$ the weight $w = 2d$ stays below 2.
 
 # %%

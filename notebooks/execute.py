@@ -34,5 +34,6 @@ def execute(name: str) -> None:
 
 if __name__ == "__main__":
     os.environ["TQDM_DISABLE"] = "1"
+    os.environ["PYTHONWARNINGS"] = "ignore:IProgress not found"  # of tqdm, with a path in it
     for name in tqdm(sys.argv[1:], desc="notebooks", disable=False):
         execute(name)

@@ -11,14 +11,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
-LONG = (
-    "06",
-    "07",
-    "08",
-)  # minutes each: tests/notebooks/test_long_notebooks.py runs them through with little of all
+# Minutes each: tests/notebooks/test_long_notebooks.py runs them through at toy sizes.
+LONG = ("06", "07", "08")
 
 
 def tracked_results() -> list[str]:
@@ -37,10 +34,11 @@ def nbval(notebooks: list[str], workers: int) -> int:
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, copy)
         environment = os.environ | {"TQDM_DISABLE": "1", "TIWLIB_RESULTS": f"{folder}/results"}
+        environment |= {"PYTHONWARNINGS": "ignore:IProgress not found"}  # of tqdm, with a path in it
         environment |= {"TIWLIB_CHECKPOINTS": f"{folder}/checkpoints"}
         command = [sys.executable, "-m", "pytest", "--nbval", "-p", "no:cacheprovider", "-m", ""]
         command += ["-n", str(workers), "--dist", "loadfile"]
-        command += ["--nbval-sanitize-with", str(ROOT / "tests" / "nbval_sanitize.cfg")]
+        command += ["--nbval-sanitize-with", str(Path(__file__).with_name("nbval_sanitize.cfg"))]
         return subprocess.run([*command, *notebooks], env=environment, cwd=ROOT).returncode
 
 

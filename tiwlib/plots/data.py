@@ -128,14 +128,14 @@ def save_first(images: np.ndarray, path: Path) -> None:
 
 
 def side_by_side(kept: dict[str, Path], captions: dict[str, str]) -> Figure:
-    """What `save_first` wrote, a panel for each label, with a caption beneath."""
+    """What `save_first` wrote, a panel for each method (key -> path), with a caption beneath."""
     figure, axes = plt.subplots(1, len(kept), figsize=(4.2 * len(kept), 3.1), squeeze=False)
-    for panel, (label, path) in zip(axes[0], kept.items(), strict=True):
+    for panel, (key, path) in zip(axes[0], kept.items(), strict=True):
         with Image.open(path) as image:
             pixels = np.asarray(image)
         panel.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-        panel.set_title(plain(label), fontsize="x-large")
-        panel.set_xlabel(plain(captions[label]), fontsize="x-large")
+        panel.set_title(run_label(key), fontsize="x-large")
+        panel.set_xlabel(plain(captions[key]), fontsize="x-large")
         panel.set(xticks=[], yticks=[])
         sns.despine(ax=panel, left=True, bottom=True)
     return close(figure)
