@@ -81,7 +81,7 @@ def cost_and_rest() -> str:
         counts = Counter(e["verdict"] for e in ledger() if e["source"].startswith("paper") == chosen)
         texts.append(
             f"of {whose} {sum(counts.values())} claims {counts[HOLDS]} hold, {counts[FAILS]} do not, "
-            f"{counts[OPEN]} are not decided at this size and {counts[UNTESTED]} wait for a GPU"
+            f"{counts[OPEN]} are not decided at this size and {counts[UNTESTED]} are not tested"
         )
     return (
         f"**Cost, and what was not tested.** A training step takes {step['value']:.2f} times a plain one on digits, "
