@@ -164,7 +164,7 @@ def test_a_claim_that_is_not_decided_says_what_it_needs():
 
 
 def test_the_readmes_first_sentence_is_what_the_records_say(committed):
-    """Most of the bias is gone, not all: less than a quarter of it is left in the hue, and more than a fair sampler has."""
+    """Most of the bias is gone, not all: less than a quarter is left in the hue, and more than a fair sampler has."""
     obs, tiw = (front.of_setting(front.COLOUR, method) for method in ("dsm_obs", "tiw_dsm"))
     left = front.mean(tiw, "total_variation") / front.mean(obs, "total_variation")
     assert left < 0.25 and front.mean(tiw, "total_variation") > fair_floor((0.5, 0.5), 1000)[1]
