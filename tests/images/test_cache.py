@@ -91,7 +91,9 @@ def fit_slowly(folder, log):
 def processes():
     """Processes that start with the library imported."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pytest", "tiwlib.runs.cache"])
+    context.set_forkserver_preload(
+        ["pytest", "tiwlib.training", "tiwlib.runs.cache"]
+    )  # as in tests/runs: one server
     return context
 
 

@@ -44,7 +44,9 @@ def names(folder):
 def processes():
     """Processes that start with the library imported."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pytest", "tiwlib.training"])
+    context.set_forkserver_preload(
+        ["pytest", "tiwlib.training", "tiwlib.runs.cache"]
+    )  # as in test_cache: one server
     return context
 
 
@@ -217,6 +219,7 @@ def test_a_full_disk_is_named_and_the_states_before_stay(tmp_path, processes):
     receiver, sender = processes.Pipe(duplex=False)
     process = processes.Process(target=fails, args=(sender, tmp_path, 2000))
     process.start()
+    assert receiver.poll(60), "the process said nothing"
     kind, message = receiver.recv()
     process.join()
     assert kind == "OSError" and "step-" in message and "MB free)" in message
