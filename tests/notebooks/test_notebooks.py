@@ -72,7 +72,7 @@ def test_parameters_have_comments_and_something_is_compared(name):
 
 
 def nbval(path):
-    command = [sys.executable, FOLDER.parent / "tests" / "run_nbval.py", path]
+    command = [sys.executable, FOLDER.parent / "tests" / "support" / "run_nbval.py", path]
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 

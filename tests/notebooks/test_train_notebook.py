@@ -4,16 +4,16 @@ import papermill
 import pytest
 
 from tiwlib import runs
-from tiwlib.measures import distances
+from tiwlib.measures import inception
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "parameters, message",
     [
-        ({"feature_extractor": "inception", "inception_weights": "nowhere.pth"}, distances.INCEPTION),
+        ({"feature_extractor": "inception", "inception_weights": "nowhere.pth"}, inception.NAME),
         ({"feature_extractor": "fid"}, "must be one of inception, classifier, none"),
-        ({"n_samples": 3}, "n_samples=3: distances"),
+        ({"n_samples": 3}, "n_samples=3: must be at least 92"),
     ],
 )
 def test_measures_are_checked_before_the_training(parameters, message, tmp_path, monkeypatch):
