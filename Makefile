@@ -1,6 +1,6 @@
-# make reproduce   from nothing: environment, notebooks 01 to 05, one seed of each method; a quarter of an hour
-# make test        environment, then ruff, pytest, nbval over notebooks 01 to 05, 06 to 08 at toy sizes
-# make baselines   the baselines on four problems, 3 seeds (notebook 08)
+# make reproduce   from nothing: environment, notebooks 01 and 03 to 06, one seed of each method; a quarter of an hour
+# make test        environment, then ruff, pytest, nbval over notebooks 01 and 03 to 06, 02, 07 and 08 at toy sizes
+# make baselines   the baselines on four problems, 3 seeds (notebook 07)
 # make notebooks   run the committed notebooks anew, in place (after a change of a .py)
 # make sweep       CONFIG=workflow/NAME.yaml: the runs of that file which are not done; docs/sweeps.md
 # make ledger      the runs behind the claims but those on baselines, then figures, results/claims.json and the tables
@@ -11,8 +11,8 @@
 
 PYTHON ?= python3
 
-NOTEBOOKS := 01_density_ratio_2d 02_biased_datasets 03_ratio_accuracy 04_train 05_figures \
-             06_what_each_objective_learns 07_ablations 08_baselines
+NOTEBOOKS := 01_density_ratio_2d 02_what_each_objective_learns 03_ratio_accuracy 04_biased_datasets \
+             05_train 06_results 07_baselines 08_ablations
 
 # Runs at a time: JOBS, or one for each GPU slot, or two of one thread, for the networks are small.
 ENV   := PATH="$(CURDIR)/.venv/bin:$$PATH" OMP_NUM_THREADS=1

@@ -29,7 +29,7 @@ def gflop(network, channels: int, size: int, backward: bool = False) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
-    """A denoiser of notebook 04's runs on its images, and how a benchmark feeds it.
+    """A denoiser of notebook 05's runs on its images, and how a benchmark feeds it.
 
     parameters: the file under notebooks/params that its runs take, "" for the notebook's defaults. batch: images a
     step on a GPU and on a CPU. steps: between two looks at the clock on a CPU. compiled: on a GPU.
@@ -43,7 +43,7 @@ class Workload:
     compiled: bool = False
 
     def denoiser(self) -> DenoiserNet:
-        p = runs.defaults("04_train")
+        p = runs.defaults("05_train")
         if self.parameters:
             p |= yaml.safe_load((runs.PROJECT / "notebooks" / "params" / self.parameters).read_text())
         if p["network"] == "paper":

@@ -31,7 +31,7 @@ LEAST_SPLITS = 5
 
 
 def fitted(params: dict, seed: int, width: int, evaluations: int, draws: int, device: torch.device) -> dict:
-    """One network's row: its held-out loss in nats, as notebook 04 fits a ratio with these parameters."""
+    """One network's row: its held-out loss in nats, as notebook 05 fits a ratio with these parameters."""
     given = bias.from_parameters(params | {"seed": seed}, Path.cwd())
     sets = [
         Subset(given.data.images, part).on(device) for part in (given.split.biased, given.split.reference)
@@ -87,7 +87,7 @@ def main(arguments: list[str] | None = None) -> dict:
     options = parser.parse_args(arguments)
     if options.splits < LEAST_SPLITS:
         raise ValueError(f"splits={options.splits}: must be at least {LEAST_SPLITS}")
-    params = runs.defaults("04_train")
+    params = runs.defaults("05_train")
     if options.parameters:
         params |= yaml.safe_load((runs.PROJECT / "notebooks" / "params" / options.parameters).read_text())
     params |= {"setting": options.setting, "root": options.root, "source": options.source}

@@ -1,4 +1,4 @@
-"""Claims about what each objective learns, what the ratio must be, and what it costs: notebooks 06 and 07."""
+"""Claims about what each objective learns, what the ratio must be, and what it costs: notebooks 02 and 08."""
 
 from ledger.claim import Claim
 from ledger.evidence import ANY, Measured, Values, counted, number, records, repeated, timed, within_run
@@ -14,14 +14,14 @@ DIFFERENCE = (
 
 
 def minimum(part: str, key: str) -> Measured:
-    """Minority share that an objective of notebook 06 converges to, the ratio exact."""
-    (record,) = records("ledger", "06_what_each_objective_learns")
+    """Minority share that an objective of notebook 02 converges to, the ratio exact."""
+    (record,) = records("ledger", "02_what_each_objective_learns")
     share = number(record, lambda metrics: metrics[part][key]["share"])
     return counted(share, record["metrics"]["n_samples"], record["run"])
 
 
 def seeds_of(*keys: str, run: str = "default", bounds=ANY) -> Values:
-    """A number of notebook 07 over its repetitions; keys lead to it."""
+    """A number of notebook 08 over its repetitions; keys lead to it."""
 
     def extract(metrics: dict) -> dict[int, float]:
         cell = metrics
@@ -29,7 +29,7 @@ def seeds_of(*keys: str, run: str = "default", bounds=ANY) -> Values:
             cell = cell[key]
         return dict(enumerate(cell["seeds"]))
 
-    return within_run(records("ledger", "07_ablations", run=run), extract, bounds)
+    return within_run(records("ledger", "08_ablations", run=run), extract, bounds)
 
 
 def converges(*, id: str, statement: str, source: str, part: str, key: str, rule: Rule) -> Claim:
@@ -45,7 +45,7 @@ def converges(*, id: str, statement: str, source: str, part: str, key: str, rule
 
 
 def ablation(*keys: str, run: str = "default", bounds=ANY, **about) -> Claim:
-    """A claim on the number of notebook 07 that `keys` lead to."""
+    """A claim on the number of notebook 08 that `keys` lead to."""
     return Claim(measure=lambda: repeated(seeds_of(*keys, run=run, bounds=bounds)), **about)
 
 

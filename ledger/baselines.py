@@ -1,4 +1,4 @@
-"""Claims about the baselines: notebook 08, three seeds of every method on each problem.
+"""Claims about the baselines: notebook 07, three seeds of every method on each problem.
 
 The thresholds were set before the runs, and are judged here and nowhere else.
 """
@@ -25,7 +25,7 @@ THRESHOLD = "ours, a threshold set before the runs"
 
 def of_method(problem: str, method: str, measure: str, factor: float = 1.0, run: str = "") -> Values:
     """A measure of a method's runs on a problem, seed by seed, times a factor. run: "" is the problem's own."""
-    found = records(SWEEPS[problem], "08_baselines", problem=problem, run=run or problem)
+    found = records(SWEEPS[problem], "07_baselines", problem=problem, run=run or problem)
 
     def extract(metrics: dict) -> dict[int, float]:
         return {i: factor * v for i, v in enumerate(metrics["methods"][method][measure]["seeds"])}
@@ -54,7 +54,7 @@ def fair(method: str, problem: str) -> Claim:
 
 def every_group_fair(method: str, problem: str) -> Claim:
     def measure() -> Measured:
-        found = records(SWEEPS[problem], "08_baselines", problem=problem, run=problem)
+        found = records(SWEEPS[problem], "07_baselines", problem=problem, run=problem)
 
         def farthest(metrics: dict) -> dict[int, float]:
             by_seed = metrics["methods"][method]["group_shares"]["seeds"]

@@ -1,4 +1,4 @@
-"""Claims that the coloured digits decide, where the hue is read off the pixels: notebook 04, five seeds."""
+"""Claims that the coloured digits decide, where the hue is read off the pixels: notebook 05, five seeds."""
 
 from ledger.claim import Claim
 from ledger.digits import FRECHET, LABELS, MARGIN, VARIATION, dashed, trained

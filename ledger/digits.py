@@ -1,4 +1,4 @@
-"""Claims that the long-tailed digits decide: notebook 04, five seeds of every method."""
+"""Claims that the long-tailed digits decide: notebook 05, five seeds of every method."""
 
 import pandas as pd
 
@@ -21,9 +21,9 @@ LABELS = {name: method.label for name, method in METHODS.items()}
 
 
 def trained(method: str, metric: str, sweep: str = "ledger", **where) -> Values:
-    """A metric of notebook 04's runs of a method, with its own mixture and alpha 1 unless asked otherwise."""
+    """A metric of notebook 05's runs of a method, with its own mixture and alpha 1 unless asked otherwise."""
     where = {"method": method, "reference_fraction": None, "alpha": 1.0, **where}
-    return of_runs(records(sweep, "04_train", **where), metric)
+    return of_runs(records(sweep, "05_train", **where), metric)
 
 
 def half(metric: str) -> Values:
@@ -33,7 +33,7 @@ def half(metric: str) -> Values:
 
 def vanishing_weights(sweep: str = "ledger") -> Values:
     """Share of the biased images with a clean ratio below 0.01, from weights.csv of IW-DSM's runs."""
-    found = records(sweep, "04_train", method="iw_dsm", reference_fraction=None, alpha=1.0)
+    found = records(sweep, "05_train", method="iw_dsm", reference_fraction=None, alpha=1.0)
     shares = {}
     for r in found:
         (share,) = vanishing(pd.read_csv(results_root() / r["run"] / "weights.csv")).values()

@@ -1,4 +1,4 @@
-"""Claims on estimators of the ratio for few references: notebook 04 on digits-lt, five seeds, beside the plain one."""
+"""Claims on estimators of the ratio for few references: notebook 05 on digits-lt, five seeds, beside the plain one."""
 
 from ledger.claim import Claim
 from ledger.digits import FRECHET, VARIATION, trained

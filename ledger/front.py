@@ -12,7 +12,7 @@ from tiwlib.runs import PROJECT, finished, results_root
 from tiwlib.runs.tables import run_label
 
 COLOUR = "digits-colour-90"
-PICTURE = PROJECT / "results" / "05_figures" / COLOUR / "figures" / "side_by_side.png"
+PICTURE = PROJECT / "results" / "06_results" / COLOUR / "figures" / "side_by_side.png"
 RIVAL = re.compile(r"TIW-DSM beats (?P<rival>\S+) in (?P<measure>.+)")
 
 
@@ -31,7 +31,7 @@ def of_setting(setting: str, method: str, ratio: str = "plain") -> list[dict]:
     usual = {"setting": setting, "method": method, "reference_fraction": None, "alpha": 1.0, "ratio": ratio}
     return [
         r["metrics"]
-        for r in finished("04_train")
+        for r in finished("05_train")
         if all(r["params"].get(name) == value for name, value in usual.items())
     ]
 
@@ -97,6 +97,6 @@ def headline() -> str:
 
 def picture() -> str:
     """The samples of plain training and of TIW-DSM side by side, with an alternative text that says the result."""
-    metrics = record("metrics", "05_figures", COLOUR)["side_by_side"]
+    metrics = record("metrics", "06_results", COLOUR)["side_by_side"]
     said = "; ".join(f"{run_label(key)}: {share:.0%} in the common hue" for key, share in metrics.items())
     return f"![Samples of digits in two hues. {said}]({PICTURE.relative_to(PROJECT)})"

@@ -1,4 +1,4 @@
-"""Claims that MNIST decides, 10,000 images with a long tail and 500 balanced ones: notebook 04."""
+"""Claims that MNIST decides, 10,000 images with a long tail and 500 balanced ones: notebook 05."""
 
 from ledger.claim import Claim
 from ledger.digits import FAIR, RIVALS, VARIATION, tiw_below, trained, vanishing_claim

@@ -69,7 +69,7 @@ def celeba_share(group: str, share: float) -> Claim:
         source="paper, one run",
         setting="celeba-5",
         quantity="share of the samples",
-        measure=lambda: repeated(of_runs(records("celeba", "04_train", **where), of_group, UNIT)),
+        measure=lambda: repeated(of_runs(records("celeba", "05_train", **where), of_group, UNIT)),
         rule=near(share, 0.03),
         sweep="celeba",
     )

@@ -81,10 +81,10 @@ COMPARED = {
 
 
 def compared(run: str) -> str:
-    """All methods on one setting: the runs of notebook 04 that a run of notebook 05 has put side by side."""
+    """All methods on one setting: the runs of notebook 05 that a run of notebook 06 has put side by side."""
     by_method, trained = {}, {}
-    for name in record("metrics", "05_figures", run)["runs"]:
-        params, metrics = record("params", "04_train", name), record("metrics", "04_train", name)
+    for name in record("metrics", "06_results", run)["runs"]:
+        params, metrics = record("params", "05_train", name), record("metrics", "05_train", name)
         by_method.setdefault(run_key(params), []).append(metrics)
         trained[metrics["n_samples"], len(metrics["group_names"])] = name
     ((n, groups),) = trained  # as many samples of as many groups in each run
@@ -106,10 +106,10 @@ def digits() -> str:
 
 def mnist() -> str:
     """The four methods on MNIST, after as many images each."""
-    names = record("metrics", "05_figures", "mnist-lt-5")["runs"]
-    params = [record("params", "04_train", name) for name in names]
+    names = record("metrics", "06_results", "mnist-lt-5")["runs"]
+    params = [record("params", "05_train", name) for name in names]
     (seen,) = {p["steps"] * p["batch_size"] for p in params}  # equal budgets
-    made = [record("provenance", "04_train", name) for name in names]
+    made = [record("provenance", "05_train", name) for name in names]
     machines = " and ".join(sorted({plain(f"{p['device']} of {p['machine']}") for p in made}))
     minutes = sorted(p["wall_seconds"] / 60 for p in made)
     return (
@@ -167,7 +167,7 @@ def times() -> str:
     )
 
 
-PROBLEMS = ("gmm", "0v1", "low-high", "long-tail")  # of notebook 08
+PROBLEMS = ("gmm", "0v1", "low-high", "long-tail")  # of notebook 07
 
 
 def baseline_names() -> list[str]:
@@ -178,8 +178,8 @@ def baseline_names() -> list[str]:
 
 
 def baselines() -> str:
-    """All methods of notebook 08 on all problems: what they require, and the fairness discrepancy."""
-    found = {problem: record("metrics", "08_baselines", problem)["methods"] for problem in PROBLEMS}
+    """All methods of notebook 07 on all problems: what they require, and the fairness discrepancy."""
+    found = {problem: record("metrics", "07_baselines", problem)["methods"] for problem in PROBLEMS}
     lines = header("method", "requires", *PROBLEMS)
     for name in baseline_names():
         measures = found["gmm"][name]
@@ -196,10 +196,10 @@ def baselines() -> str:
 
 
 def baseline_quality() -> str:
-    """What stands behind the shares of notebook 08: the quality of the samples that they were read from."""
+    """What stands behind the shares of notebook 07: the quality of the samples that they were read from."""
     lines = header("problem", "precision of the methods", "recall of IW-DSM", "recall of TIW-DSM")
     for problem in PROBLEMS:
-        methods = record("metrics", "08_baselines", problem)["methods"]
+        methods = record("metrics", "07_baselines", problem)["methods"]
         precision = [measures["precision"]["mean"] for measures in methods.values()]
         recalls = (as_text(methods[name]["recall"], "recall") for name in ("iw_dsm", "tiw_dsm"))
         lines.append(row(problem, f"{min(precision):.2f} to {max(precision):.2f}", *recalls))
@@ -211,13 +211,13 @@ def baseline_quality() -> str:
 
 SHOWS = {
     "01_density_ratio_2d": "scores, ratio, correction; what every objective converges to",
-    "02_biased_datasets": "the biased and the reference set of a setting",
+    "04_biased_datasets": "the biased and the reference set of a setting",
     "03_ratio_accuracy": "error against noise level, training length, calibration",
-    "04_train": "one method on one split: samples, shares, distances",
-    "05_figures": "all methods, from the records alone",
-    "06_what_each_objective_learns": "where every objective ends, the released code's too",
-    "07_ablations": "the readers' questions: ratio quality, small noise, cost, better ratios",
-    "08_baselines": "other ways to debias, side by side",
+    "05_train": "one method on one split: samples, shares, distances",
+    "06_results": "all methods, from the records alone",
+    "02_what_each_objective_learns": "where every objective ends, the released code's too",
+    "08_ablations": "the readers' questions: ratio quality, small noise, cost, better ratios",
+    "07_baselines": "other ways to debias, side by side",
 }
 
 
@@ -225,7 +225,7 @@ def notebooks() -> str:
     """What each notebook shows, and how long its recorded default run took."""
     lines = header("notebook", "shows", "took, one thread of a busy machine")
     for name, shows in SHOWS.items():
-        run = {"04_train": "digits-lt-tiw_dsm-seed0", "08_baselines": "gmm"}.get(name, "default")
+        run = {"05_train": "digits-lt-tiw_dsm-seed0", "07_baselines": "gmm"}.get(name, "default")
         seconds = record("provenance", name, run)["wall_seconds"]
         lines.append(line(f"[{name}](notebooks/{name}.ipynb)", shows, f"{seconds:.0f} s"))
     return "\n".join(lines)

@@ -29,7 +29,7 @@
 #
 # | reads | writes | takes |
 # |---|---|---|
-# | nothing, or the images of a setting (notebook 02) | `results/03_ratio_accuracy/<run>/` | two to four minutes |
+# | nothing, or the images of a setting (notebook 04) | `results/03_ratio_accuracy/<run>/` | two to four minutes |
 #
 # On images the true ratio is not known. With `-p setting digits-lt`, or with your own pair, the notebook shows
 # the held-out loss and the calibration instead, and, where there are groups, the shares that the weights make.

@@ -104,17 +104,17 @@ TABLES = (
 )
 
 SETTINGS = (
-    Item("Biased data sets: long tails, shares of a group", ("data.bias", "data.settings"), notebook="02"),
+    Item("Biased data sets: long tails, shares of a group", ("data.bias", "data.settings"), notebook="04"),
     Item(
-        "The score network, with EDM's preconditioning", ("networks.DenoiserNet", "backbones"), notebook="04"
+        "The score network, with EDM's preconditioning", ("networks.DenoiserNet", "backbones"), notebook="05"
     ),
     Item("The discriminator", ("networks.RatioNet", "estimators.frozen"), notebook="03"),
     Item(
         "Training: noise distribution, average of the weights",
         ("noise.LogNormal", "training.train"),
-        notebook="04",
+        notebook="05",
     ),
-    Item("Sampling: EDM's Heun", ("sampling.heun", "noise.sampling_grid"), notebook="04"),
+    Item("Sampling: EDM's Heun", ("sampling.heun", "noise.sampling_grid"), notebook="05"),
 )
 
 

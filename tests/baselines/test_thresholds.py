@@ -1,4 +1,4 @@
-"""What each method must show, on the 2-D example at a seed that no reported run has; notebook 08 has digits."""
+"""What each method must show, on the 2-D example at a seed that no reported run has; notebook 07 has digits."""
 
 import dataclasses
 

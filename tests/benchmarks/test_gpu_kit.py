@@ -262,7 +262,7 @@ def test_the_chosen_runs_are_made_handed_over_and_taken_home(sweep, tmp_path, mo
 
 
 def test_only_finished_runs_are_handed_over(tmp_path, monkeypatch):
-    results = tmp_path / "results" / "04_train"
+    results = tmp_path / "results" / "05_train"
     for name, files in {"done": ("metrics.json", "samples.npy", "a.pdf"), "begun": ("params.json",)}.items():
         (results / name / "denoiser").mkdir(parents=True)
         for file in files:
@@ -272,7 +272,7 @@ def test_only_finished_runs_are_handed_over(tmp_path, monkeypatch):
     assert run.runs(made, False, "sweep.yaml") == 124
     with tarfile.open(tmp_path / "out" / "results.tar.gz") as archive:
         names = [entry.name for entry in archive.getmembers() if entry.isfile()]
-    assert names == ["results/04_train/done/metrics.json"]
+    assert names == ["results/05_train/done/metrics.json"]
 
 
 def test_a_run_of_another_commit_is_made_again(sweep, tmp_path, monkeypatch):

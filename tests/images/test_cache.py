@@ -175,15 +175,15 @@ def test_metrics_are_whole_or_not_there_also_when_they_alone_fail(tmp_path, monk
             raise OSError(28, "No space left on device")
         return original(self, text, *arguments, **options)
 
-    run = runs.start("04_train", "a", {"seed": 0})
+    run = runs.start("05_train", "a", {"seed": 0})
     monkeypatch.setattr(Path, "write_text", disk_full)
     with pytest.raises(
-        OSError, match=r"04_train/a/metrics.json: cannot be written \(.*No space left.*MB free\)"
+        OSError, match=r"05_train/a/metrics.json: cannot be written \(.*No space left.*MB free\)"
     ):
         run.finish({"x": 1.0})
     assert (run.folder / "provenance.json").exists(), "the second write is the one that failed"
     assert not [p.name for p in run.folder.iterdir() if p.name.startswith("metrics")]
-    assert runs.finished("04_train") == []
+    assert runs.finished("05_train") == []
 
 
 def write_beyond(sender, folder, size):

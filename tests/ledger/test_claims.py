@@ -22,7 +22,7 @@ def measured(low, high, bounds=evidence.ANY):
     """Two seeds whose Student interval is (low, high)."""
     mean, spread = (low + high) / 2, (high - low) / 2 / 12.7062  # t(0.975, 1)
     values = Values(
-        by_pair={(0, None): mean - spread, (1, None): mean + spread}, runs=("04_train/a",), bounds=bounds
+        by_pair={(0, None): mean - spread, (1, None): mean + spread}, runs=("05_train/a",), bounds=bounds
     )
     return evidence.repeated(values)
 
@@ -119,7 +119,7 @@ def test_claims_that_rest_on_one_closed_form_count_once():
 
 
 def test_timings_of_one_run_are_one_run():
-    values = Values(by_pair={(i, None): 1.0 + i / 100 for i in range(12)}, runs=("07_ablations/default",))
+    values = Values(by_pair={(i, None): 1.0 + i / 100 for i in range(12)}, runs=("08_ablations/default",))
     entry = claim(lambda: evidence.timed(values), below(1.43)).judged()
     assert entry["seeds"] == [0] and len(entry["values"]) == 12 and entry["asks"] == SEEDS
     assert entry["interval"] == "Student's t over 12 timings of one run"
@@ -138,23 +138,23 @@ def claim(measure, rule, sweep="ledger", id="i"):
 
 def test_a_claim_without_its_runs_is_not_tested_and_says_what_makes_them():
     def missing():
-        raise evidence.Missing("no finished run of 04_train")
+        raise evidence.Missing("no finished run of 05_train")
 
     entry = claim(missing, below(0), "cifar10").judged()
     assert entry["verdict"] == UNTESTED and "value" not in entry
-    assert entry["why"] == "no finished run of 04_train: make sweep CONFIG=workflow/cifar10.yaml"
+    assert entry["why"] == "no finished run of 05_train: make sweep CONFIG=workflow/cifar10.yaml"
 
     def unmeasured():
-        return evidence.number({"run": "04_train/a", "metrics": {"x": None}}, "x")
+        return evidence.number({"run": "05_train/a", "metrics": {"x": None}}, "x")
 
-    assert "04_train/a does not measure x" in claim(unmeasured, below(0)).judged()["why"]
+    assert "05_train/a does not measure x" in claim(unmeasured, below(0)).judged()["why"]
 
 
 def test_a_record_that_lacks_its_key_is_no_record_that_is_missing():
     """A renamed key must not turn a claim into "not tested"."""
-    record = {"run": "04_train/a", "metrics": {"frechet": 1.0, "inner": {"there": 1}}}
+    record = {"run": "05_train/a", "metrics": {"frechet": 1.0, "inner": {"there": 1}}}
     for metric, key in (("classifier_frechet", "classifier_frechet"), (lambda m: m["inner"]["gone"], "gone")):
-        with pytest.raises(KeyError, match=f"04_train/a: its metrics.json has no {key}"):
+        with pytest.raises(KeyError, match=f"05_train/a: its metrics.json has no {key}"):
             claim(lambda metric=metric: evidence.number(record, metric), below(0)).judged()
 
 
@@ -163,11 +163,11 @@ def test_a_record_that_lacks_its_key_is_no_record_that_is_missing():
     [
         ("01_density_ratio_2d", lambda: minority_share("tiw_dsm"), "tiw_dsm"),
         (
-            "07_ablations",
+            "08_ablations",
             lambda: seeds_of("threshold", "learned_ratio_1_share_error_minus_always"),
             "learned_ratio_1",
         ),
-        ("07_ablations", lambda: seeds_of("better_ratio", "100_score_error"), "better_ratio"),
+        ("08_ablations", lambda: seeds_of("better_ratio", "100_score_error"), "better_ratio"),
     ],
 )
 def test_a_label_in_place_of_a_key_fails(notebook, measure, key, monkeypatch):
@@ -185,7 +185,7 @@ def test_a_label_in_place_of_a_key_fails(notebook, measure, key, monkeypatch):
 
 def test_an_open_verdict_says_why():
     entry = claim(lambda: measured(-1, 1), below(0)).judged()
-    assert (entry["verdict"], entry["notebooks"]) == (OPEN, ["04_train"]) and "both sides" in entry["why"]
+    assert (entry["verdict"], entry["notebooks"]) == (OPEN, ["05_train"]) and "both sides" in entry["why"]
     assert (
         entry["seeds_to_decide"] == "more than 20"
         and "why" not in claim(lambda: measured(-2, -1), below(0)).judged()
@@ -196,7 +196,7 @@ def test_an_open_verdict_says_why():
 def digits(tmp_path, monkeypatch):
     """Records of two methods for three seeds of the ledger; the second's third seed has another split."""
     monkeypatch.setenv("TIWLIB_RESULTS", str(tmp_path))
-    planned = [r for r in evidence.planned("ledger") if r.notebook == "04_train"]
+    planned = [r for r in evidence.planned("ledger") if r.notebook == "05_train"]
     for r in planned:
         p = r.params
         if p["method"] in ("tiw_dsm", "iw_dsm") and p["seed"] < 3:
@@ -214,7 +214,7 @@ def test_runs_are_paired_by_seed_and_split(digits):
     half = 12.7062 * 0.1  # t(0.975, 1) s / sqrt(n) of -0.3 and -0.5
     assert (found.value, found.low, found.high) == pytest.approx((-0.4, -1, -0.4 + half), abs=1e-4)
     assert half > 0.6, "the interval ends where differences of shares do"
-    assert found.seeds == (0, 1) and "04_train/digits-lt-iw_dsm-seed0" in found.runs
+    assert found.seeds == (0, 1) and "05_train/digits-lt-iw_dsm-seed0" in found.runs
     alone = evidence.repeated(trained("tiw_dsm", "total_variation"))
     assert alone.value == pytest.approx(0.2) and alone.seeds == (0, 1, 2)
     first = trained("tiw_dsm", lambda metrics: metrics["shares"][1])
@@ -230,13 +230,13 @@ def test_a_run_with_other_parameters_is_not_the_run_that_was_planned(digits):
 
 def test_runs_that_differ_in_more_than_the_seed_are_not_averaged(digits):
     with pytest.raises(ValueError, match="differ in method"):
-        evidence.records("ledger", "04_train", reference_fraction=None, alpha=1.0)
+        evidence.records("ledger", "05_train", reference_fraction=None, alpha=1.0)
 
 
 def test_what_a_record_does_not_hold_is_named(digits):
     with pytest.raises(KeyError, match="digits-lt-tiw_dsm-seed0: its metrics.json has no recall"):
         trained("tiw_dsm", "recall")
-    with pytest.raises(evidence.Missing, match="no finished run of 04_train with method w_only"):
+    with pytest.raises(evidence.Missing, match="no finished run of 05_train with method w_only"):
         trained("w_only", "total_variation")
 
 

@@ -55,18 +55,18 @@ def metrics_of(r) -> dict:
         }
     if r.notebook == "03_ratio_accuracy":
         return {"error_share": cell("error share", n=8)}
-    if r.notebook == "06_what_each_objective_learns":
+    if r.notebook == "02_what_each_objective_learns":
         part = {
             name: Anything(lambda key, name=name: {"share": made_up(name, key)})
             for name in ("minimisers", "alpha")
         }
         return {**part, "n_samples": 1000}
-    if r.notebook == "07_ablations":
+    if r.notebook == "08_ablations":
         cost = Anything(lambda part: Anything(lambda key: cell(r.name, "cost", part, key)))
         parts = Anything(lambda part: Anything(lambda key: cell(r.name, part, key)))
         parts["cost"] = cost
         return parts
-    if r.notebook == "08_baselines":
+    if r.notebook == "07_baselines":
 
         def of_method(method):
             def measure(name):
@@ -114,7 +114,7 @@ SWEEPS = sorted({claim.sweep for claim in ledger.CLAIMS})
 
 
 def trained(method, metric="total_variation", setting="digits-lt", pi=None, alpha=1.0):
-    """A metric of a method's runs in notebook 04."""
+    """A metric of a method's runs in notebook 05."""
     return np.array([made_up(setting, method, pi, alpha, s, metric) for s in SEEDS.get(setting, range(3))])
 
 
@@ -340,4 +340,4 @@ def test_the_numbers_are_read_from_files_that_have_these_keys():
     """The made up records answer to any key; the committed ones have those that the claims ask for."""
     committed = json.loads((runs.PROJECT / "results" / "claims.json").read_text())
     untested = [entry["why"] for entry in committed if entry["verdict"] == "not tested here"]
-    assert all(why.startswith("no finished run of 04_train with") for why in untested)
+    assert all(why.startswith("no finished run of 05_train with") for why in untested)

@@ -28,7 +28,7 @@ def test_a_page_says_what_the_records_say(page, committed):
 
 
 def test_what_the_readme_reads_in_the_mnist_table_is_in_the_records(committed):
-    found = tables.record("metrics", "05_figures", "mnist-lt-5")
+    found = tables.record("metrics", "06_results", "mnist-lt-5")
     paired = found["differences"]
     assert all(paired["dsm_obs_minus_tiw_dsm"][name]["low"] > 0 for name in NAMES)
     assert all(cell["low"] < 0 < cell["high"] for cell in (paired["iw_dsm_minus_tiw_dsm"][n] for n in NAMES))
@@ -40,15 +40,15 @@ def test_what_the_readme_reads_in_the_mnist_table_is_in_the_records(committed):
 
 def test_what_the_readme_reads_in_the_digits_table_is_in_the_records(committed):
     """Its sentences under the table, one by one: results that say otherwise must change the text."""
-    table = tables.record("metrics", "05_figures")["table"]
+    table = tables.record("metrics", "06_results")["table"]
     shares, frechet = ({key: cells[name] for key, cells in table.items()} for name in NAMES)
     mean = {key: cell["mean"] for key, cell in shares.items()}
     assert max(mean, key=mean.get) == "dsm_obs" and min(mean, key=mean.get) == "dsm_ref"
-    found = tables.record("metrics", "05_figures")
+    found = tables.record("metrics", "06_results")
     paired = found["differences"]["dsm_ref_minus_tiw_dsm"]
     assert paired["total_variation"]["high"] < 0
     assert paired["frechet"]["low"] < 0 < paired["frechet"]["high"]
-    sets = tables.record("metrics", "04_train", "digits-lt-tiw_dsm-seed0")["context"]
+    sets = tables.record("metrics", "05_train", "digits-lt-tiw_dsm-seed0")["context"]
     lowest = min(cell["mean"] for cell in frechet.values())
     assert sets["reference"]["frechet"] < lowest
     rival = found["differences"]["iw_dsm_minus_tiw_dsm"]
@@ -82,7 +82,7 @@ def test_a_tampered_record_writes_no_html_into_a_page():
 
 @pytest.fixture
 def tampered(tmp_path, monkeypatch):
-    """The ledger and a run of notebook 08, by someone who means no good."""
+    """The ledger and a run of notebook 07, by someone who means no good."""
     monkeypatch.setenv("TIWLIB_RESULTS", str(tmp_path))
     evil = "<script>alert(1)</script> | x"
     entries = json.loads((runs.PROJECT / "results" / "claims.json").read_text())
@@ -94,7 +94,7 @@ def tampered(tmp_path, monkeypatch):
     measures = {"label": evil, "requires": evil, "fairness_discrepancy": cell}
     for problem in ("gmm", "0v1", "low-high", "long-tail"):
         content = {"methods": dict.fromkeys(tables.baseline_names(), measures)}
-        runs.write_json(tmp_path / "08_baselines" / problem / "metrics.json", content)
+        runs.write_json(tmp_path / "07_baselines" / problem / "metrics.json", content)
 
 
 @pytest.mark.parametrize("part", [report.claims, tables.baselines], ids=lambda part: part.__name__)

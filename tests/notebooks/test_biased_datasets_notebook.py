@@ -1,4 +1,4 @@
-"""Notebook 02 by parameters alone, on data of the reader's own."""
+"""Notebook 04 by parameters alone, on data of the reader's own."""
 
 import json
 
@@ -13,10 +13,10 @@ pytestmark = pytest.mark.slow
 
 def execute(tmp_path, monkeypatch, **parameters):
     monkeypatch.setenv("TIWLIB_RESULTS", str(tmp_path / "results"))
-    notebook = runs.PROJECT / "notebooks" / "02_biased_datasets.ipynb"
+    notebook = runs.PROJECT / "notebooks" / "04_biased_datasets.ipynb"
     parameters |= {"run": "test", "root": str(tmp_path)}
     papermill.execute_notebook(str(notebook), str(tmp_path / "out.ipynb"), parameters, progress_bar=False)
-    folder = tmp_path / "results" / "02_biased_datasets" / "test"
+    folder = tmp_path / "results" / "04_biased_datasets" / "test"
     figures = {path.stem for path in (folder / "figures").glob("*.png")}
     return json.loads((folder / "metrics.json").read_text()), figures
 

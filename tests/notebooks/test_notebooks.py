@@ -13,7 +13,7 @@ from tiwlib import runs
 
 FOLDER = runs.PROJECT / "notebooks"
 NAMES = sorted(path.stem for path in FOLDER.glob("[0-9]*.py"))
-QUICK = ("02_biased_datasets", "05_figures")
+QUICK = ("04_biased_datasets", "06_results")
 
 
 def code_cells(name):

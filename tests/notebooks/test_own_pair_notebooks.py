@@ -1,4 +1,4 @@
-"""The reader's own two folders, without groups, through notebooks 02 to 05 by parameters alone."""
+"""The reader's own two folders, without groups, through notebooks 04 to 06 by parameters alone."""
 
 import json
 
@@ -29,7 +29,7 @@ def test_two_folders_go_through_all_notebooks(tmp_path, monkeypatch):
         "root": str(tmp_path),
         "size": 16,
     }
-    assert execute("02_biased_datasets", tmp_path, **pair)["reference"] == 10
+    assert execute("04_biased_datasets", tmp_path, **pair)["reference"] == 10
 
     short = {"ratio_steps": 4, "seeds": 2, "lengths": [2, 4], "length_seeds": 2}
     ratio = execute("03_ratio_accuracy", tmp_path, **pair, **short)
@@ -37,10 +37,10 @@ def test_two_folders_go_through_all_notebooks(tmp_path, monkeypatch):
     assert {row["measure"] for row in ratio["training_length"]} == {"held-out loss (nats)"}
 
     tiny = {"ratio_steps": 4, "steps": 4, "batch_size": 8, "width": 8, "n_samples": 92, "sampling_steps": 3}
-    trained = execute("04_train", tmp_path, **pair, **tiny)
+    trained = execute("05_train", tmp_path, **pair, **tiny)
     assert "group_shares" not in trained and trained["nearest_training_image"] > 0
 
-    compared = execute("05_figures", tmp_path, run="mine", setting="own-pair", methods=["tiw_dsm"])
+    compared = execute("06_results", tmp_path, run="mine", setting="own-pair", methods=["tiw_dsm"])
     assert compared["table"]["TIW-DSM"].keys() == {"seeds", "nearest_training_image"}
 
 
@@ -51,5 +51,5 @@ def test_the_same_parameters_and_seed_give_the_same_metrics(tmp_path, monkeypatc
         monkeypatch.setenv("TIWLIB_RESULTS", str(tmp_path / attempt / "results"))
         monkeypatch.setenv("TIWLIB_CHECKPOINTS", str(tmp_path / attempt / "checkpoints"))
         (tmp_path / attempt).mkdir()
-        found.append(execute("04_train", tmp_path / attempt, **parameters))
+        found.append(execute("05_train", tmp_path / attempt, **parameters))
     assert found[0] == found[1]

@@ -1,4 +1,4 @@
-"""Notebook 04 as an operating system stops it, at the default size of a step; the same command then goes on."""
+"""Notebook 05 as an operating system stops it, at the default size of a step; the same command then goes on."""
 
 import json
 import os
@@ -18,18 +18,18 @@ LONG = {"steps": 100_000, "checkpoint_minutes": 60}  # nothing but a signal save
 
 
 class Notebook:
-    """A command that runs notebook 04 with its results and states below tmp_path."""
+    """A command that runs notebook 05 with its results and states below tmp_path."""
 
     def __init__(self, tmp_path, **parameters):
-        self.states = Checkpoint(tmp_path / "checkpoints" / "04_train" / NAME)
-        self.record = tmp_path / "results" / "04_train" / NAME
+        self.states = Checkpoint(tmp_path / "checkpoints" / "05_train" / NAME)
+        self.record = tmp_path / "results" / "05_train" / NAME
         self.environment = os.environ | {
             "TIWLIB_RESULTS": str(tmp_path / "results"),
             "TIWLIB_CHECKPOINTS": str(tmp_path / "checkpoints"),
             "OMP_NUM_THREADS": "1",
             "TQDM_DISABLE": "1",
         }
-        notebook = runs.PROJECT / "notebooks" / "04_train.ipynb"
+        notebook = runs.PROJECT / "notebooks" / "05_train.ipynb"
         self.command = [sys.executable, "-m", "papermill", str(notebook), str(tmp_path / "out.ipynb")]
         self.command.append("--no-progress-bar")
         parameters |= {"method": "dsm_obs", "root": str(tmp_path), "n_samples": 92, "sampling_steps": 3}

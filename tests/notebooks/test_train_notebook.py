@@ -1,4 +1,4 @@
-"""Notebook 04: what is wrong with its measures is said before anything is trained."""
+"""Notebook 05: what is wrong with its measures is said before anything is trained."""
 
 import papermill
 import pytest
@@ -19,7 +19,7 @@ from tiwlib.measures import inception
 def test_measures_are_checked_before_the_training(parameters, message, tmp_path, monkeypatch):
     monkeypatch.setenv("TIWLIB_RESULTS", str(tmp_path / "results"))
     monkeypatch.setenv("TIWLIB_CHECKPOINTS", str(tmp_path / "checkpoints"))
-    notebook = runs.PROJECT / "notebooks" / "04_train.ipynb"
+    notebook = runs.PROJECT / "notebooks" / "05_train.ipynb"
     with pytest.raises(papermill.PapermillExecutionError, match=message):
         papermill.execute_notebook(str(notebook), str(tmp_path / "out.ipynb"), parameters, progress_bar=False)
     assert not (tmp_path / "checkpoints").exists(), "nothing was fitted"

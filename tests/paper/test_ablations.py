@@ -1,4 +1,4 @@
-"""What notebooks 06 and 07 rest on: faults of the authors' code, other mixtures, ratios left out or scaled."""
+"""What notebooks 02 and 08 rest on: faults of the authors' code, other mixtures, ratios left out or scaled."""
 
 from dataclasses import replace
 from functools import partial

@@ -25,7 +25,7 @@ TINY = {
 @pytest.fixture
 def params(tmp_path, monkeypatch):
     monkeypatch.setenv("TIWLIB_CHECKPOINTS", str(tmp_path / "checkpoints"))
-    return runs.defaults("04_train") | TINY | {"root": str(tmp_path / "data")}
+    return runs.defaults("05_train") | TINY | {"root": str(tmp_path / "data")}
 
 
 def test_two_processes_take_the_step_of_one_with_the_same_batch(params):
@@ -76,7 +76,7 @@ def test_two_commands_do_not_train_one_run(params):
 def test_a_process_that_fails_is_shown(params):
     params |= {"num_processes": 2, "setting": "nowhere.json"}
     with pytest.raises(RuntimeError, match="(?s)num_processes=2: a process failed.*nowhere.json"):
-        launch(params, runs.checkpoints() / "04_train" / "run")
+        launch(params, runs.checkpoints() / "05_train" / "run")
 
 
 @pytest.mark.parametrize("name", ["../../evil", "/elsewhere/evil", "a/b"])

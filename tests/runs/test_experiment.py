@@ -189,7 +189,7 @@ def test_without_a_reference_set_dsm_sees_the_biased_set_alone():
 
 
 def test_the_defaults_are_those_of_the_notebook():
-    config = ExperimentConfig.from_parameters(runs.defaults("04_train"))
+    config = ExperimentConfig.from_parameters(runs.defaults("05_train"))
     assert config == ExperimentConfig(
         width=16, ratio_dropout=0.5
     )  # what images have where nothing is asked for
@@ -223,7 +223,7 @@ def test_the_defaults_are_those_of_the_notebook():
 def test_a_value_that_makes_no_sense_is_refused_by_its_name(name, values):
     for value in values:
         with pytest.raises(ValueError, match=rf"{name}=\S*{re.escape(str(value))}"):
-            ExperimentConfig.from_parameters(runs.defaults("04_train") | {name: value})
+            ExperimentConfig.from_parameters(runs.defaults("05_train") | {name: value})
 
 
 def test_parameters_that_would_not_be_used_are_refused():

@@ -21,13 +21,13 @@ def results(tmp_path, monkeypatch):
 
 
 def test_a_run_leaves_params_metrics_provenance_and_figures(results):
-    run = runs.start("04_train", "a", {"seed": 3, "steps": 5})
+    run = runs.start("05_train", "a", {"seed": 3, "steps": 5})
     figure, _ = plt.subplots()
     run.figure(figure, "empty")
     plt.close(figure)
     run.hashes["split"] = "abc"
     folder = run.finish({"share": 0.5})
-    assert folder == results / "04_train" / "a"
+    assert folder == results / "05_train" / "a"
     assert json.loads((folder / "params.json").read_text()) == {"seed": 3, "steps": 5}
     assert json.loads((folder / "metrics.json").read_text()) == {"share": 0.5}
     provenance = json.loads((folder / "provenance.json").read_text())
@@ -35,70 +35,70 @@ def test_a_run_leaves_params_metrics_provenance_and_figures(results):
     assert re.fullmatch("[0-9a-f]{40}", provenance["commit"] or "0" * 40)
     assert {"dirty", "device", "machine", "versions", "wall_seconds", "finished"} <= provenance.keys()
     assert (folder / "figures" / "empty.png").stat().st_size > 0
-    assert [r["run"] for r in runs.finished("04_train")] == ["a"]
+    assert [r["run"] for r in runs.finished("05_train")] == ["a"]
 
 
 def test_a_run_that_did_not_finish_is_no_result():
-    runs.start("04_train", "a", {"seed": 0})
-    assert runs.finished("04_train") == []
+    runs.start("05_train", "a", {"seed": 0})
+    assert runs.finished("05_train") == []
 
 
 def test_starting_again_drops_all_that_the_run_before_has_left(results):
-    """Also of one that failed: notebook 05 reads weights.csv and ratio_error.csv beside the record."""
-    folder = runs.start("04_train", "a", {"seed": 0}).finish({"x": 1.0})
+    """Also of one that failed: notebook 06 reads weights.csv and ratio_error.csv beside the record."""
+    folder = runs.start("05_train", "a", {"seed": 0}).finish({"x": 1.0})
     (folder / "denoiser").mkdir()
     for name in ("weights.csv", "denoiser/config.json"):
         (folder / name).write_text("1")
-    runs.start("04_train", "a", {"seed": 0})
+    runs.start("05_train", "a", {"seed": 0})
     assert sorted(path.name for path in folder.iterdir()) == [".lock", "params.json"]
-    assert runs.finished("04_train") == []
+    assert runs.finished("05_train") == []
 
 
 def test_a_folder_that_is_no_record_is_left_alone(results):
-    (results / "04_train" / "notes").mkdir(parents=True)
-    (results / "04_train" / "notes" / "mine.txt").write_text("1")
-    runs.start("04_train", "notes", {})
-    assert (results / "04_train" / "notes" / "mine.txt").exists()
+    (results / "05_train" / "notes").mkdir(parents=True)
+    (results / "05_train" / "notes" / "mine.txt").write_text("1")
+    runs.start("05_train", "notes", {})
+    assert (results / "05_train" / "notes" / "mine.txt").exists()
 
 
 def test_a_finished_run_with_other_parameters_is_not_replaced():
-    runs.start("04_train", "a", {"seed": 0, "steps": 5}).finish({"x": 1.0})
+    runs.start("05_train", "a", {"seed": 0, "steps": 5}).finish({"x": 1.0})
     with pytest.raises(ValueError, match=r"run='a'.*other values of seed, steps.*-p run NAME"):
-        runs.start("04_train", "a", {"seed": 1, "steps": 6})
-    assert runs.finished("04_train")[0]["metrics"] == {"x": 1.0}
+        runs.start("05_train", "a", {"seed": 1, "steps": 6})
+    assert runs.finished("05_train")[0]["metrics"] == {"x": 1.0}
 
 
 def test_two_commands_do_not_make_one_run(results):
     """A second open file stands for the second command: the kernel keeps the two apart as if in two processes."""
-    runs.start("04_train", "one", {"seed": 0}).finish({"x": 1})
-    with FileLock(results / "04_train" / "one" / ".lock"):
+    runs.start("05_train", "one", {"seed": 0}).finish({"x": 1})
+    with FileLock(results / "05_train" / "one" / ".lock"):
         with pytest.raises(
             RuntimeError, match=r"run='one': another process is at work in .*one; wait for it"
         ):
-            runs.start("04_train", "one", {"seed": 0})
-        assert (results / "04_train" / "one" / "metrics.json").exists()
-        runs.start("04_train", "two", {"seed": 0})
-    runs.start("04_train", "one", {"seed": 0})
-    runs.start("04_train", "one", {"seed": 0}).finish({"x": 2})  # a cell that is run again
+            runs.start("05_train", "one", {"seed": 0})
+        assert (results / "05_train" / "one" / "metrics.json").exists()
+        runs.start("05_train", "two", {"seed": 0})
+    runs.start("05_train", "one", {"seed": 0})
+    runs.start("05_train", "one", {"seed": 0}).finish({"x": 2})  # a cell that is run again
 
 
 def test_a_run_that_named_itself_is_the_run_of_that_name():
-    """Notebook 04 fills in an empty name; a sweep gives the same name from the start."""
-    runs.start("04_train", "a", {"run": "", "seed": 0}).finish({"x": 1.0})
-    runs.start("04_train", "a", {"run": "a", "seed": 0}).finish({"x": 1.0})
+    """Notebook 05 fills in an empty name; a sweep gives the same name from the start."""
+    runs.start("05_train", "a", {"run": "", "seed": 0}).finish({"x": 1.0})
+    runs.start("05_train", "a", {"run": "a", "seed": 0}).finish({"x": 1.0})
     assert runs.differences({"run": "", "seed": 0}, {"run": "a", "seed": 1, "steps": 5}) == ["seed", "steps"]
 
 
 def test_metrics_are_written_whole_or_not_at_all(monkeypatch):
-    run = runs.start("04_train", "a", {})
+    run = runs.start("05_train", "a", {})
     with pytest.raises(ValueError):
         run.finish({"x": float("nan")})
-    assert runs.finished("04_train") == []
+    assert runs.finished("05_train") == []
 
 
 def test_a_disk_that_fills_at_the_metrics_leaves_no_result(results, monkeypatch):
     """provenance.json passes; half of metrics.json reaches the disk."""
-    run = runs.start("04_train", "a", {})
+    run = runs.start("05_train", "a", {})
     write = Path.write_text
 
     def disk_full(self, text):
@@ -110,9 +110,9 @@ def test_a_disk_that_fills_at_the_metrics_leaves_no_result(results, monkeypatch)
     monkeypatch.setattr(Path, "write_text", disk_full)
     with pytest.raises(OSError, match=r"metrics.json: cannot be written .*No space left .* MB free"):
         run.finish({"x": 1.0})
-    folder = results / "04_train" / "a"
+    folder = results / "05_train" / "a"
     assert (folder / "provenance.json").exists() and not (folder / "metrics.json").exists()
-    assert runs.finished("04_train") == []
+    assert runs.finished("05_train") == []
 
 
 def setting(folder, imbalance):
@@ -132,14 +132,14 @@ def own_folder(folder, content):
 @pytest.mark.parametrize(("made", "values"), [(setting, (1.0, 0.05)), (own_folder, (b"one", b"another"))])
 def test_a_run_is_the_same_only_if_what_its_paths_hold_is(tmp_path, made, values):
     params = made(tmp_path, values[0])
-    folder = runs.start("04_train", "a", params).finish({"x": 1.0})
+    folder = runs.start("05_train", "a", params).finish({"x": 1.0})
     assert runs.changed(folder, params) == []
-    runs.start("04_train", "a", params).finish({"x": 1.0})
+    runs.start("05_train", "a", params).finish({"x": 1.0})
     made(tmp_path, values[1])
     (name,) = params.keys() - {"seed"}
     assert runs.changed(folder, params) == [f"{name} (what it holds)"]
     with pytest.raises(ValueError, match=rf"run='a': .* other values of {name} \(what it holds\); give"):
-        runs.start("04_train", "a", params)
+        runs.start("05_train", "a", params)
 
 
 def test_what_a_setting_names_counts_and_names_of_settings_do_not(tmp_path):
@@ -156,14 +156,14 @@ def test_what_a_setting_names_counts_and_names_of_settings_do_not(tmp_path):
 @pytest.mark.parametrize("content", ["", "[1]", '{"x": NaN}', "{" * 100_000, None])
 def test_a_damaged_record_is_named_and_left_out(results, file, content):
     for name in ("a", "b"):
-        runs.start("04_train", name, {"seed": 0}).finish({"x": 1.0})
-    path = results / "04_train" / "a" / f"{file}.json"
+        runs.start("05_train", name, {"seed": 0}).finish({"x": 1.0})
+    path = results / "05_train" / "a" / f"{file}.json"
     if content is None and file != "metrics":
         path.unlink()
     else:
         path.write_text(content or "")
     with pytest.warns(UserWarning, match=rf"a/{file}.json: .*this record is left out"):
-        assert [r["run"] for r in runs.finished("04_train")] == ["b"]
+        assert [r["run"] for r in runs.finished("05_train")] == ["b"]
 
 
 def test_the_commit_may_be_given_where_there_is_no_git(tmp_path, monkeypatch):
@@ -190,23 +190,23 @@ def test_a_change_of_the_code_makes_a_record_dirty(tmp_path, monkeypatch):
 def test_a_results_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("TIWLIB_RESULTS", str(tmp_path / "file"))
-    with pytest.raises(OSError, match="the results folder .*file/04_train/a cannot be written"):
-        runs.start("04_train", "a", {})
+    with pytest.raises(OSError, match="the results folder .*file/05_train/a cannot be written"):
+        runs.start("05_train", "a", {})
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "../a", ".hidden", "a b", "../../evil", 300 * "a"])
 def test_a_name_that_is_no_folder_is_refused(name):
     with pytest.raises(ValueError, match="run="):
-        runs.start("04_train", name, {})
+        runs.start("05_train", name, {})
 
 
 def defaults():
-    return {name: ast.literal_eval(e["default"]) for name, e in runs.declared("04_train").items()}
+    return {name: ast.literal_eval(e["default"]) for name, e in runs.declared("05_train").items()}
 
 
 def test_parameters_pass_and_an_int_is_a_float():
     namespace = {**defaults(), "lr": 1, "reference_fraction": 0.25, "np": json, "_": 3, "In": [], "Out": {}}
-    params = runs.parameters("04_train", namespace)
+    params = runs.parameters("05_train", namespace)
     assert params["lr"] == 1.0 and isinstance(params["lr"], float)
     assert params["reference_fraction"] == 0.25 and params.keys() == defaults().keys()
 
@@ -214,15 +214,15 @@ def test_parameters_pass_and_an_int_is_a_float():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"setps": 10}, r"setps=10: 04_train has no such parameter; did you mean steps\? Known: run, method"),
-        ({"steps": "10"}, "steps='10': 04_train takes int here, not str"),
-        ({"steps": 10.0}, "steps=10.0: 04_train takes int here, not float"),
-        ({"flip": 1}, "flip=1: 04_train takes bool here, not int"),
-        ({"method": 3}, "method=3: 04_train takes str here, not int"),
-        ({"seed": True}, "seed=True: 04_train takes int here, not bool"),
+        ({"setps": 10}, r"setps=10: 05_train has no such parameter; did you mean steps\? Known: run, method"),
+        ({"steps": "10"}, "steps='10': 05_train takes int here, not str"),
+        ({"steps": 10.0}, "steps=10.0: 05_train takes int here, not float"),
+        ({"flip": 1}, "flip=1: 05_train takes bool here, not int"),
+        ({"method": 3}, "method=3: 05_train takes str here, not int"),
+        ({"seed": True}, "seed=True: 05_train takes int here, not bool"),
         ({"reference_fraction": "half"}, "reference_fraction='half'"),
     ],
 )
 def test_a_wrong_name_or_type_is_refused(change, message):
     with pytest.raises(ValueError, match=message):
-        runs.parameters("04_train", {**defaults(), **change})
+        runs.parameters("05_train", {**defaults(), **change})

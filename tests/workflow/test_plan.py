@@ -142,7 +142,7 @@ def test_a_file_of_parameters_is_checked_like_the_sweep(text, tmp_path):
 def test_a_number_deep_in_a_parameter_is_finite_too(monkeypatch):
     monkeypatch.delenv("TIWLIB_NOTEBOOKS")
     with pytest.raises(ValueError, match="adp_grid=.*nan.*: must be a finite number"):
-        load("runs: [{notebook: 08_baselines, params: {adp_grid: {gamma: [1.0, .nan]}}}]")
+        load("runs: [{notebook: 07_baselines, params: {adp_grid: {gamma: [1.0, .nan]}}}]")
 
 
 def test_numbers_are_what_they_look_like():
@@ -172,9 +172,9 @@ def test_a_run_whose_files_have_changed_is_not_done(tmp_path, monkeypatch):
     """A setting of one's own, edited in place, is another setting under the same name."""
     monkeypatch.delenv("TIWLIB_NOTEBOOKS")
     (tmp_path / "mine.json").write_text('{"source": "digits", "bias": "none"}')
-    entry = f"notebook: 04_train, run: r, params: {{setting: {tmp_path / 'mine.json'}}}"
+    entry = f"notebook: 05_train, run: r, params: {{setting: {tmp_path / 'mine.json'}}}"
     (run,) = load(f"runs: [{{{entry}}}]").runs
-    runs.start("04_train", "r", run.params)
+    runs.start("05_train", "r", run.params)
     run.metrics.write_text("{}")
     assert run.done()
     (tmp_path / "mine.json").write_text('{"source": "digits", "bias": "long_tail"}')
@@ -202,7 +202,7 @@ def test_the_sweeps_of_the_project_are_sound(path, monkeypatch):
 def test_the_ledger_has_five_seeds_of_seven_runs_on_digits_and_eight_in_2_d(monkeypatch):
     monkeypatch.delenv("TIWLIB_NOTEBOOKS")
     planned = plan.load(runs.PROJECT / "workflow" / "ledger.yaml").runs
-    digits = [r.params for r in planned if r.notebook == "04_train" and r.params["alpha"] == 1]
+    digits = [r.params for r in planned if r.notebook == "05_train" and r.params["alpha"] == 1]
     kinds = {(p["method"], p["reference_fraction"]) for p in digits}
     assert len(kinds) >= 7 and all(
         {p["seed"] for p in digits if (p["method"], p["reference_fraction"]) == kind} >= set(range(5))

@@ -73,7 +73,7 @@ def test_nothing_starts_where_a_parameter_is_unknown():
 
 
 def test_a_run_of_several_gpus_is_no_run_of_a_sweep(monkeypatch):
-    entry = {"notebook": "04_train", "run": "wide", "params": {"num_processes": 2}}
+    entry = {"notebook": "05_train", "run": "wide", "params": {"num_processes": 2}}
     Path("sweep.yaml").write_text(yaml.safe_dump({"runs": [entry]}))
     monkeypatch.setenv("TIWLIB_NOTEBOOKS", str(runs.PROJECT / "notebooks"))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")

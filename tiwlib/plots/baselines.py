@@ -16,7 +16,7 @@ def needs_and_shares(
     """Group shares of each method, the mean and interval over seeds, with what it requires beside its name.
 
     methods: name -> {"label", "requires", "group_shares": {"mean", "low", "high", "seeds"}}, as in the record of
-    notebook 08; biased, target: (G,). Two groups: the second one's share as bars. More: a row of shares, darker is
+    notebook 07; biased, target: (G,). Two groups: the second one's share as bars. More: a row of shares, darker is
     more, equal shares in the middle.
     """
     labels = [plain(f"{measures['label']}\nneeds {measures['requires']}") for measures in methods.values()]

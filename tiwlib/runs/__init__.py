@@ -1,7 +1,7 @@
 """One run: its parameters, its cache, its record.
 
-record = runs.start("04_train", run, params)   results/04_train/<run>/, written whole by record.finish(metrics)
-runs.finished("04_train")                      all finished records of a notebook
+record = runs.start("05_train", run, params)   results/05_train/<run>/, written whole by record.finish(metrics)
+runs.finished("05_train")                      all finished records of a notebook
 """
 
 from tiwlib.runs.cache import PROJECT, checkpoints, digest, sha256, write_json

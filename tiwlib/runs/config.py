@@ -13,7 +13,7 @@ from tiwlib.runs.cache import PROJECT
 from tiwlib.training import TrainingConfig
 
 SEEDS = 2**32  # NumPy's and torch's CPU generators take no more
-SHOWN = 12 + 80  # samples in the two pictures of notebook 04
+SHOWN = 12 + 80  # samples in the two pictures of notebook 05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +97,7 @@ class ExperimentConfig:
 
     @classmethod
     def from_parameters(cls, params: dict) -> "ExperimentConfig":
-        """From the parameters of notebook 04, checked by runs.parameters; paths are taken from the project."""
+        """From the parameters of notebook 05, checked by runs.parameters; paths are taken from the project."""
         if params["n_samples"] < SHOWN:
             raise ValueError(
                 f"n_samples={params['n_samples']}: must be at least {SHOWN}: 12 samples are shown beside their "

@@ -23,7 +23,7 @@ from tiwlib.runs import cache, cost
 from tiwlib.runs.config import ExperimentConfig
 from tiwlib.runs.states import Checkpoint
 
-NOTEBOOK = "04_train"
+NOTEBOOK = "05_train"
 
 
 class Experiment:
@@ -221,7 +221,7 @@ class Experiment:
 
 
 def from_parameters(params: dict, accelerator: Accelerator | None = None) -> Experiment:
-    """The experiment of notebook 04's parameters, checked by runs.parameters, with its states in checkpoints()."""
+    """The experiment of notebook 05's parameters, checked by runs.parameters, with its states in checkpoints()."""
     config = ExperimentConfig.from_parameters(params)
     if params["run"]:
         runs.checked_name(params["run"])

@@ -1,4 +1,4 @@
-"""The records of notebook 04 as tables: which runs may be compared, what they measured, and what they cost."""
+"""The records of notebook 05 as tables: which runs may be compared, what they measured, and what they cost."""
 
 import re
 

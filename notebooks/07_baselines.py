@@ -13,7 +13,7 @@
 # ---
 
 # %% [markdown]
-# # 8. Other ways to debias a diffusion model
+# # 7. Other ways to debias a diffusion model
 #
 # **Question.** TIW-DSM needs a small unbiased reference set, and no labels. Others need labels, a classifier, or
 # nothing but a guess. What does each reach, and at what cost?
@@ -30,7 +30,7 @@
 #
 # | reads | writes | takes |
 # |---|---|---|
-# | other problems' records, where there are | `results/08_baselines/<run>/` | minutes on one core |
+# | other problems' records, where there are | `results/07_baselines/<run>/` | minutes on one core |
 # | | `checkpoints/`: models trained from nothing | |
 
 # %%
@@ -72,8 +72,8 @@ ddm_w = 0.05  # weight of the released indicator
 ddm_clusters = 2  # of the balanced variant
 
 # %%
-params = runs.parameters("08_baselines", globals())
-record = runs.start("08_baselines", run or problem, params)
+params = runs.parameters("07_baselines", globals())
+record = runs.start("07_baselines", run or problem, params)
 torch.set_num_threads(1)  # networks this small lose time to a second thread
 methods = methods or list(baselines.BASELINES)
 if seeds < 1 or validation_seed < seeds or methods[0] != "dsm_bias" or len(set(methods)) < len(methods):
@@ -290,11 +290,11 @@ for name, ratio in relative.items():
 # ## All problems
 #
 # This run beside the records that there are of other problems. Runs of other problems:
-# `papermill notebooks/08_baselines.ipynb out.ipynb -f notebooks/params/08_0v1.yaml`, or `make baselines`.
+# `papermill notebooks/07_baselines.ipynb out.ipynb -f notebooks/params/07_0v1.yaml`, or `make baselines`.
 
 # %% tags=["nbval-ignore-output"]
 order = ("gmm", "0v1", "low-high", "long-tail")
-recorded = {r["run"]: r["metrics"]["methods"] for r in runs.finished("08_baselines")}
+recorded = {r["run"]: r["metrics"]["methods"] for r in runs.finished("07_baselines")}
 recorded[run or problem] = table
 shown = {name: recorded[name] for name in dict.fromkeys((*order, run or problem)) if name in recorded}
 record.figure(plots.all_problems(shown), "all_problems")

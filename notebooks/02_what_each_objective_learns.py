@@ -13,7 +13,7 @@
 # ---
 
 # %% [markdown]
-# # 6. What each objective learns
+# # 2. What each objective learns
 #
 # **Question.** If training were perfect and the ratio exact, what would each objective draw? And the formula in
 # the paper's released code, a weight taken to a power, a weight that is wrong about its batches?
@@ -34,7 +34,7 @@
 #
 # | reads | writes | takes |
 # |---|---|---|
-# | the images of a setting (notebook 02) | `results/06_what_each_objective_learns/<run>/` | four minutes |
+# | the images of a setting (notebook 04) | `results/02_what_each_objective_learns/<run>/` | four minutes |
 
 # %%
 from functools import partial
@@ -56,7 +56,7 @@ from tiwlib.runs.measured import measured
 from tiwlib.training import TrainingConfig
 
 # %% tags=["parameters"]
-run = "default"  # name of the record under results/06_what_each_objective_learns/
+run = "default"  # name of the record under results/02_what_each_objective_learns/
 n_samples = 20_000  # points drawn from each minimiser in the 2-D example
 reference_fraction = 0.5  # pi, share of reference samples in a batch
 alphas = [0.25, 0.5, 1.0, 2.0, 2.5]  # powers of the weight in TIW-DSM; the paper's
@@ -71,8 +71,8 @@ batch_size = 64  # on images: images a step
 drawn_images = 400  # on images: images drawn of each trained model
 
 # %%
-params = runs.parameters("06_what_each_objective_learns", globals())
-record = runs.start("06_what_each_objective_learns", run, params)
+params = runs.parameters("02_what_each_objective_learns", globals())
+record = runs.start("02_what_each_objective_learns", run, params)
 torch.set_num_threads(1)  # networks this small lose time to a second thread
 if seeds < 2:
     raise ValueError(f"seeds={seeds}: must be at least 2, for an interval")
@@ -216,7 +216,7 @@ print(f"at {sparse:g}, with pi = 1/2 in the weight: {weighted.one_half[sparse]:.
 #
 # The same objectives with learned networks: a long tail of handwritten digits, ten classes, and a ratio that has
 # seen a handful of reference images, one ratio for all variants of a seed. Training is short here, and three
-# seeds give wide intervals; `notebooks/params/06_digits.yaml` holds a longer setting. Total variation is the
+# seeds give wide intervals; `notebooks/params/02_digits.yaml` holds a longer setting. Total variation is the
 # distance of the drawn class shares from the reference set's: 0 is fair.
 
 # %%

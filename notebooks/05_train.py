@@ -13,7 +13,7 @@
 # ---
 
 # %% [markdown]
-# # 4. Train one method on one split
+# # 5. Train one method on one split
 #
 # **Question.** What does a diffusion model trained by this method draw: which groups, how well, and is it new?
 #
@@ -26,7 +26,7 @@
 #
 # | reads | writes | takes |
 # |---|---|---|
-# | the images of the setting (notebook 02) | `results/04_train/<run>/` | two minutes on two cores |
+# | the images of the setting (notebook 04) | `results/05_train/<run>/` | two minutes on two cores |
 # | or your own two folders | `checkpoints/`, while it trains | hours on a GPU at the paper's size |
 
 # %%
@@ -84,7 +84,7 @@ feature_extractor = ""  # of the distances: inception, classifier or none; empty
 inception_weights = ""  # path of weights-inception-2015-12-05-6726825d.pth; empty: torch-fidelity's download
 
 # %%
-params = runs.parameters("04_train", globals())
+params = runs.parameters("05_train", globals())
 experiment = from_parameters(params)
 problem, chosen, on = experiment.problem, experiment.method, experiment.device
 data, split, pi = problem.images.data, problem.images.split, experiment.reference_fraction
@@ -97,7 +97,7 @@ if inception_weights and extractor != "inception":
 if extractor == "inception":
     inception_file = inception.weights(inception_weights and runs.PROJECT / inception_weights)
 run = experiment.name
-record = runs.start("04_train", run, params)
+record = runs.start("05_train", run, params)
 print(
     f"{split.setting}: {len(split.biased):,} biased and {len(split.reference):,} reference images, {chosen.label}"
 )

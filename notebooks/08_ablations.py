@@ -13,7 +13,7 @@
 # ---
 
 # %% [markdown]
-# # 7. Which part matters how much?
+# # 8. Which part matters how much?
 #
 # **Question.** How does the result depend on the ratio network's quality, does a better one pay, is the correction
 # needed at small noise, and what does each part cost?
@@ -29,7 +29,7 @@
 #
 # | reads | writes | takes |
 # |---|---|---|
-# | the images of a setting (notebook 02) | `results/07_ablations/<run>/` | five to ten minutes |
+# | the images of a setting (notebook 04) | `results/08_ablations/<run>/` | five to ten minutes |
 
 # %%
 import re
@@ -58,7 +58,7 @@ from tiwlib.runs.measured import measured
 from tiwlib.training import TrainingConfig
 
 # %% tags=["parameters"]
-run = "default"  # name of the record under results/07_ablations/
+run = "default"  # name of the record under results/08_ablations/
 seeds = 5  # 2-D example: repetitions, each with data and networks of its own
 n_biased = 1000  # samples of the biased density
 n_reference = 100  # samples of the unbiased density, where it is not varied
@@ -83,8 +83,8 @@ steps = 1000  # on images: training length of a denoiser
 timed_steps = 12  # repetitions of each timing
 
 # %%
-params = runs.parameters("07_ablations", globals())
-record = runs.start("07_ablations", run, params)
+params = runs.parameters("08_ablations", globals())
+record = runs.start("08_ablations", run, params)
 torch.set_num_threads(1)  # networks this small lose time to a second thread
 if min(seeds, digits_seeds, trained_seeds) < 2:
     raise ValueError(f"seeds={seeds}, digits_seeds={digits_seeds}, trained_seeds={trained_seeds}: at least 2")
@@ -228,7 +228,7 @@ display(table_of(results["rank_correlation_with_share_error"]))
 # ## Calibration: an overconfident and an underconfident ratio
 #
 # The exact logit times a factor, no network at all: below 1 the ratio is underconfident, above 1 overconfident. It
-# is not the power $\alpha$ of $w$ from notebook 06, for at $\pi = 1/2$ the weight $w = 2d$ stays below 2.
+# is not the power $\alpha$ of $w$ from notebook 02, for at $\pi = 1/2$ the weight $w = 2d$ stays below 2.
 
 # %%
 rows = []
@@ -397,7 +397,7 @@ display(table_of(results["digits_ratio"]))
 # noisy a judge. Averaging logits helps a little, it does not mend what so few reference images cannot say. The
 # plain network stays the default.
 #
-# And with trained denoisers, a minute each: `notebooks/params/07_digits.yaml` turns this on (without it the cell
+# And with trained denoisers, a minute each: `notebooks/params/08_digits.yaml` turns this on (without it the cell
 # below is silent). There the correction above a noise level only is trained too.
 
 # %%
@@ -520,8 +520,8 @@ answers = {
         f"{results['cost']['tiw_dsm']['megabytes']:.0f} MB kept, plain "
         f"{results['cost']['dsm']['megabytes']:.0f}; {more:.0%} more parameters; none when sampling"
     ),
-    "How do weight and correction balance?": "notebook 06: the correction moves the minimiser, the weight never",
-    "Where is the code of the biased sets?": "notebook 02",
+    "How do weight and correction balance?": "notebook 02: the correction moves the minimiser, the weight never",
+    "Where is the code of the biased sets?": "notebook 04",
 }
 with pd.option_context("display.max_colwidth", None):
     display(pd.Series(answers, name="answer").to_frame())

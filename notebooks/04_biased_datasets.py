@@ -13,7 +13,7 @@
 # ---
 
 # %% [markdown]
-# # 2. Biased data sets
+# # 4. Biased data sets
 #
 # **Question.** What exactly is in the biased set, what in the reference set, and is it the same on every
 # machine?
@@ -30,7 +30,7 @@
 #
 # | reads | writes | takes |
 # |---|---|---|
-# | the setting's images, fetched if missing | `results/02_biased_datasets/<run>/` | seconds |
+# | the setting's images, fetched if missing | `results/04_biased_datasets/<run>/` | seconds |
 # | or your own folders or zips | an array below `root`, once per data set | a minute for 60,000 files |
 #
 # `python -m tiwlib.data list` names the settings. `data/README.md` says where the data come from, and how
@@ -45,7 +45,7 @@ from tiwlib.data import bias, manifest, settings
 from tiwlib.measures.shares import total_variation
 
 # %% tags=["parameters"]
-run = "default"  # name of the record under results/02_biased_datasets/
+run = "default"  # name of the record under results/04_biased_datasets/
 setting = "digits-lt"  # a name of the list, or the path of a .json file
 root = "data"  # where downloads and arrays are kept
 source = ""  # a folder or zip of the setting's images, instead of a download
@@ -58,8 +58,8 @@ seed = 0  # of the draw
 shares = [0.05, 0.1, 0.25, 0.5]  # sizes of the nested reference sets that are shown
 
 # %%
-params = runs.parameters("02_biased_datasets", globals())
-record = runs.start("02_biased_datasets", run, params)
+params = runs.parameters("04_biased_datasets", globals())
+record = runs.start("04_biased_datasets", run, params)
 images = bias.from_parameters(params, runs.PROJECT, download=True)
 data, split = images.data, images.split
 named = biased == ""  # else it is the reader's own pair, where nothing is left to draw

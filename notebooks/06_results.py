@@ -13,7 +13,7 @@
 # ---
 
 # %% [markdown]
-# # 5. The figures
+# # 6. The figures
 #
 # **Question.** Which method comes nearest to the unbiased data, and at what price?
 #
@@ -22,7 +22,7 @@
 #
 # | reads | writes | takes |
 # |---|---|---|
-# | `results/04_train/*/`, `<two_d>` of 03 | `results/05_figures/<run>/` | seconds |
+# | `results/05_train/*/`, `<two_d>` of 03 | `results/06_results/<run>/` | seconds |
 
 # %%
 import numpy as np
@@ -34,7 +34,7 @@ from tiwlib.measures import intervals
 from tiwlib.runs import tables as records
 
 # %% tags=["parameters"]
-run = "default"  # name of the record under results/05_figures/
+run = "default"  # name of the record under results/06_results/
 two_d = "default"  # name of the record of notebook 03 that is drawn
 setting = "digits-lt"  # the setting whose runs are compared
 methods = ["dsm_ref", "dsm_obs", "iw_dsm", "tiw_dsm", "w_only", "c_only"]  # the methods that are compared
@@ -46,10 +46,10 @@ sizes = [
 ]  # settings that differ in the reference set
 
 # %%
-params = runs.parameters("05_figures", globals())
-record = runs.start("05_figures", run, params)
+params = runs.parameters("06_results", globals())
+record = runs.start("06_results", run, params)
 ratio_errors = {r["run"]: r for r in runs.finished("03_ratio_accuracy")}.get(two_d)
-trained = [r for r in runs.finished("04_train") if r["params"]["method"] in methods]
+trained = [r for r in runs.finished("05_train") if r["params"]["method"] in methods]
 
 # %% [markdown]
 # ## The ratio's error against the noise level
@@ -84,10 +84,10 @@ else:
 plain = [r for r in trained if r["metrics"]["setting"] == setting and r["params"]["alpha"] == 1]
 missing = [name for name in methods if name not in {r["params"]["method"] for r in plain}]
 for name in missing:
-    print(f"no run of {name}; make one: papermill notebooks/04_train.ipynb out.ipynb -p method {name}")
+    print(f"no run of {name}; make one: papermill notebooks/05_train.ipynb out.ipynb -p method {name}")
 if not plain:
     raise ValueError(
-        f"setting={setting!r}: no finished run of notebook 04 has it; `make reproduce` makes them"
+        f"setting={setting!r}: no finished run of notebook 05 has it; `make reproduce` makes them"
     )
 records.comparable(plain)  # what is averaged differs in nothing but the seed, what is compared in the method
 frame = records.table(plain)
