@@ -71,6 +71,7 @@ batch_size = 128  # images a step
 micro_batch = 0  # images at a time on each device, where a batch does not fit into its memory; 0: all
 lr = 1e-3  # learning rate of the denoiser
 warmup = 50  # steps until the learning rate is reached
+lr_decay = False  # let the learning rate fall to zero along half a cosine
 ema_half_life = None  # of the average of the weights, in steps, a float; None is a fourteenth of the training
 flip = False  # mirror half of the images (not for digits)
 precision = "fp32"  # or "bf16": matrix products and convolutions in bfloat16

@@ -27,18 +27,19 @@ from tiwlib.noise import NoiseDistribution
 class TrainingConfig:
     """How long and how fast. All are counted in steps but batch_size (samples of all processes together).
 
-    warmup: the learning rate grows to lr over so many steps. ema_half_life: after so many a weight's trace in the
-    moving average has halved; None is a fourteenth of the steps, at least one. flip: mirror half of the images.
-    precision: "fp32", or "bf16" for matrix products and convolutions in bfloat16. micro_batch: samples that a process
-    takes at once, the gradient of the batch is gathered in such parts; 0 takes all. log_every: between reports, where
-    losses are looked at and the state is saved, if checkpoint_minutes have passed. A value that makes no sense is a
-    ValueError that names it.
+    warmup: the learning rate grows to lr over so many steps. lr_decay: it falls to zero at the end, along half a
+    cosine, where the paper keeps it. ema_half_life: after so many a weight's trace in the moving average has halved;
+    None is a fourteenth of the steps, at least one. flip: mirror half of the images. precision: "fp32", or "bf16" for
+    matrix products and convolutions in bfloat16. micro_batch: samples that a process takes at once, the gradient of
+    the batch is gathered in such parts; 0 takes all. log_every: between reports, where losses are looked at and the
+    state is saved, if checkpoint_minutes have passed. A value that makes no sense is a ValueError that names it.
     """
 
     steps: int
     batch_size: int = 128
     lr: float = 1e-3
     warmup: int = 50
+    lr_decay: bool = False
     ema_half_life: float | None = None
     flip: bool = False
     precision: str = "fp32"
@@ -61,6 +62,12 @@ class TrainingConfig:
                 raise ValueError(f"{name}={getattr(self, name)}: must be finite and not negative")
         if self.precision not in devices.PRECISIONS:
             raise ValueError(f"precision={self.precision!r}: must be one of {', '.join(devices.PRECISIONS)}")
+
+    def lr_at(self, step: int) -> float:
+        """The learning rate of a step in 0..steps-1."""
+        rise = min(1, (step + 1) / max(1, self.warmup))
+        fall = (1 + math.cos(math.pi * step / self.steps)) / 2 if self.lr_decay else 1
+        return self.lr * rise * fall
 
     @property
     def ema_decay(self) -> float:
@@ -155,7 +162,7 @@ def train(
         for step in bar:
             seed_step(seed, step, accelerator.process_index)
             batch = draw(data, config.batch_size // processes, noise_distribution, device, config.flip)
-            optimiser.param_groups[0]["lr"] = config.lr * min(1, (step + 1) / max(1, config.warmup))
+            optimiser.param_groups[0]["lr"] = config.lr_at(step)
             pending.append(learn(accelerator, network, optimiser, loss_of, batch, config.micro_batch))
             ema.step(denoiser.parameters())
             done = step + 1

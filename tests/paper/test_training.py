@@ -102,6 +102,17 @@ def test_the_learning_rate_warms_up():
     assert (moved[0] / moved[1]).item() == pytest.approx(10, rel=1e-3)
 
 
+def test_the_learning_rate_decays():
+    """Half a cosine: whole at the start, a half in the middle, next to nothing at the last step; and it is used."""
+    config = TrainingConfig(steps=101, lr=2e-3, warmup=0, lr_decay=True)
+    assert [config.lr_at(step) for step in (0, 50.5, 100)] == pytest.approx([2e-3, 1e-3, 0], abs=5e-7)
+    assert replace(config, lr_decay=False).lr_at(100) == 2e-3
+    moved = [
+        trajectory(warmup=0, lr_decay=decays)[0].diff(dim=0)[-1].abs().mean() for decays in (False, True)
+    ]
+    assert moved[1] < moved[0] / 50  # the last of 40 steps has (1 + cos(pi 39/40)) / 2 = 0.0015 of the rate
+
+
 def test_a_trained_denoiser_samples_without_dropout():
     """Otherwise samples would be drawn from a network that is thinned at random: two answers would differ."""
     denoiser = images_with_dropout()

@@ -120,6 +120,7 @@ class ExperimentConfig:
             "micro_batch",
             "lr",
             "warmup",
+            "lr_decay",
             "ema_half_life",
             "flip",
             "precision",
