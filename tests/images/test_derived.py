@@ -159,6 +159,13 @@ class TestHueJudge:
         image = np.broadcast_to(quarter[None, :, None, None], (1, 3, 4, 4)).copy()
         assert self.judge().probabilities(image)[0].tolist() == pytest.approx([0.75, 0.25], abs=0.01)
 
+    def test_a_faint_tint_of_the_ground_has_no_say(self):
+        """One red stroke on a ground of 63 pixels in a twentieth of blue: their mean colour is mostly blue."""
+        image = np.rint(np.broadcast_to(10 * BLUE[:, None, None], (3, 8, 8))).astype(np.uint8).copy()
+        image[:, 3, 4] = np.rint(200 * RED)
+        assert image.mean((1, 2))[2] > image.mean((1, 2))[0]
+        assert self.judge().probabilities(image[None])[0].tolist() == pytest.approx([1, 0], abs=0.02)
+
     def test_it_names_both_of_two_crossed_attributes(self):
         judge = self.judge([[0, 2], [1, 3]], ("dark, red", "bright, red", "dark, blue", "bright, blue"))
         images = derived.painted(grey(60, 250, 60, 250), np.array([0, 0, 1, 1]))

@@ -84,8 +84,8 @@ class HueJudge:
     def probabilities(self, x: np.ndarray | Tensor) -> Tensor:
         """(B, 3, H, W), uint8 or in [-1, 1], -> (B, G): of all classes and hues of a group together.
 
-        A hue has the probability of its part in the mean colour: one of an image painted in it alone, a half of
-        a grey or a black one.
+        A hue has the probability of its part in the mean colour of what is drawn, the pixels at least half as
+        bright as the brightest: one of an image painted in it alone, a half of a grey or a black one.
         """
         hues, grey = self._parts(x)
         both = self.classes.probabilities(grey)[:, :, None] * hues[:, None].cpu()  # (B, K, 2)
@@ -100,9 +100,12 @@ class HueJudge:
         x = to_float(x, torch.float64).clamp(-1, 1)
         if x.dim() != 4 or x.shape[1] != 3:
             raise ValueError(f"x has shape {tuple(x.shape)}: a hue is read off images of 3 channels")
-        amounts = (((x + 1) / 2).mean((2, 3)).cpu() @ self.unmix.T).clamp(min=0)  # (B, 2)
+        grey, light = x.amax(1, keepdim=True), (x + 1) / 2  # (B, 1, H, W) in [-1, 1], (B, 3, H, W) in [0, 1]
+        # a faint tint of the ground has many pixels: it would count as much as the strokes
+        strokes = grey + 1 >= (grey + 1).amax((2, 3), keepdim=True) / 2
+        amounts = ((light * strokes).mean((2, 3)).cpu() @ self.unmix.T).clamp(min=0)  # (B, 2)
         total = amounts.sum(1, keepdim=True)
-        return torch.where(total > 0, amounts / total, 0.5), x.amax(1, keepdim=True)
+        return torch.where(total > 0, amounts / total, 0.5), grey
 
 
 def of_data(data: ImageData, *, device="cpu") -> tuple[ClassifierJudge | HueJudge, classifiers.Fitted]:
