@@ -122,7 +122,8 @@ def train(
     resumed run needs no random state and equals the uninterrupted one bit for bit on the CPU. checkpoint: what states
     are written to and resumed from, their reports yielded again. identity: what tells this run from others beside
     config and seed, as its loss and the hashes of its images. accelerator: from devices.accelerator; None is this
-    process on the CPU. SIGTERM saves the state and raises devices.Stopped. A loss that is not finite raises
+    process on the CPU. SIGTERM or Ctrl-C saves the state after the step that is under way, with several processes
+    after the next one, and raises devices.Stopped. A loss that is not finite raises
     FloatingPointError, naming the step; a batch that does not fit into memory is a MemoryError that names what fits.
     The last good state stays.
 
@@ -158,7 +159,7 @@ def train(
     steps, pending, saved_at = range(len(losses), config.steps), [], time.monotonic()
     hidden = {} if accelerator.is_main_process else {"disable": True}
     bar = tqdm(steps, title, config.steps, initial=steps.start, unit="step", leave=False, **hidden)
-    with devices.Stop() as stop:
+    with devices.Stop(processes) as stop:
         for step in bar:
             seed_step(seed, step, accelerator.process_index)
             batch = draw(data, config.batch_size // processes, noise_distribution, device, config.flip)
@@ -166,12 +167,11 @@ def train(
             pending.append(learn(accelerator, network, optimiser, loss_of, batch, config.micro_batch))
             ema.step(denoiser.parameters())
             done = step + 1
-            told = stop.asked and processes == 1  # several processes agree at the next report
+            told = stop.agreed()
             if not (told or done % config.log_every == 0 or done == config.steps):
                 continue
-            # the only place that waits for the device, and where the processes agree
+            # the only place that waits for the device
             losses = torch.cat([losses, accelerator.reduce(torch.stack(pending), "mean").cpu()])
-            told = bool(accelerator.reduce(torch.tensor(float(stop.asked), device=device), "sum"))
             pending = []
             refuse_divergence(losses, denoiser, checkpoint)
             minutes = (time.monotonic() - saved_at) / 60
