@@ -68,15 +68,14 @@ def main(arguments: list[str] | None = None) -> dict:
     parser.add_argument("--out", type=Path, default=machine.RESULTS, help="folder of the record")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)  # networks this small lose time to a second thread
-    rows = []
-    for name in PROBLEMS:
-        for seed in range(options.seeds):
-            rows += measured(name, seed, budget_of(name))
-            print(rows[-3:], flush=True)
     cpu = torch.device("cpu")
     record = {"machine": machine.machine(cpu), "chip": machine.chip(cpu), **machine.provenance()}
-    record |= {"draws": DRAWS, "rows": rows}
-    write_json(options.out / f"{machine.machine(cpu)}-invdiff-losses.json", record)
+    record |= {"draws": DRAWS, "rows": []}
+    for seed in range(options.seeds):
+        for name in PROBLEMS:
+            record["rows"] += measured(name, seed, budget_of(name))
+            print(*record["rows"][-3:], sep="\n", flush=True)
+        write_json(options.out / f"{record['machine']}-invdiff-losses.json", record)
     return record
 
 

@@ -180,6 +180,7 @@ def train(
                     checkpoint.save(known, losses, processes, *state)
                 saved_at = time.monotonic()
             if told:
+                accelerator.wait_for_everyone()  # who ends first must not take the one that still writes with it
                 raise devices.Stopped(f"told to end at step {done}; {_last_state(checkpoint)}")
             report = reports(losses, config)[-1]
             bar.set_postfix(loss=f"{report.loss:.4f}")
