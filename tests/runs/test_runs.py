@@ -11,7 +11,7 @@ import pytest
 from filelock import FileLock
 
 from tiwlib import runs
-from tiwlib.runs import record
+from tiwlib.runs import cache, record
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,7 @@ def test_a_run_leaves_params_metrics_provenance_and_figures(results):
     assert json.loads((folder / "params.json").read_text()) == {"seed": 3, "steps": 5}
     assert json.loads((folder / "metrics.json").read_text()) == {"share": 0.5}
     provenance = json.loads((folder / "provenance.json").read_text())
-    assert provenance["seed"] == 3 and provenance["hashes"] == {"split": "abc"}
+    assert provenance["seed"] == 3 and provenance["hashes"] == {"split": "abc", "code": cache.code()}
     assert re.fullmatch("[0-9a-f]{40}", provenance["commit"] or "0" * 40)
     assert {"dirty", "device", "machine", "versions", "wall_seconds", "finished"} <= provenance.keys()
     assert (folder / "figures" / "empty.png").stat().st_size > 0
