@@ -246,7 +246,8 @@ def memorised(rows: list[dict]) -> str:
     texts = []
     for problem in dict.fromkeys(r["problem"] for r in rows):
         shares = [
-            np.mean([r["training"]["rare"] for r in chosen]) / np.mean([r["held_out"]["rare"] for r in chosen])
+            np.mean([r["training"]["rare"] for r in chosen])
+            / np.mean([r["held_out"]["rare"] for r in chosen])
             for model in MODELS
             if (chosen := [r for r in rows if (r["problem"], r["model"]) == (problem, model)])
         ]

@@ -122,10 +122,9 @@ def train(
     resumed run needs no random state and equals the uninterrupted one bit for bit on the CPU. checkpoint: what states
     are written to and resumed from, their reports yielded again. identity: what tells this run from others beside
     config and seed, as its loss and the hashes of its images. accelerator: from devices.accelerator; None is this
-    process on the CPU. SIGTERM or Ctrl-C saves the state after the step that is under way, with several processes
-    after the next one, and raises devices.Stopped. A loss that is not finite raises
-    FloatingPointError, naming the step; a batch that does not fit into memory is a MemoryError that names what fits.
-    The last good state stays.
+    process on the CPU. SIGTERM or Ctrl-C saves the state after this step, with several processes after the next, and
+    raises devices.Stopped. A loss that is not finite raises FloatingPointError, naming the step; a batch that does
+    not fit into memory is a MemoryError that names what fits. The last good state stays.
 
     Under torchrun every process calls this alike: each takes its part of a batch, the first one alone writes.
     """
