@@ -218,8 +218,10 @@ MODELS = {
 
 def invdiff_losses() -> str:
     """Which group is harder for the base model, and for InvDiff's module on it: denoising losses by group."""
-    (path,) = sorted((PROJECT / "benchmarks" / "results").glob("*-invdiff-losses.json"))
-    rows = json.loads(path.read_text())["rows"]
+    paths = sorted((PROJECT / "benchmarks" / "results").glob("*-invdiff-losses.json"))
+    rows = [r for path in paths for r in json.loads(path.read_text())["rows"]]
+    if not rows:
+        return "It has not run yet."
     columns = {
         "common group": ("training", "common"),
         "rare group": ("training", "rare"),
