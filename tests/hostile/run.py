@@ -5,7 +5,7 @@
     python tests/hostile/run.py --like "groups"  the cases whose class or text has these words
 
 A case is handled where the tree refuses it, or goes on and says so, as tests/hostile/cases.py demands. Each runs in a
-process of its own, with two gigabytes and a minute. The exit status is 1 where one is not handled. Kills of whole
+process of its own, with two gigabytes and two minutes. The exit status is 1 where one is not handled. Kills of whole
 notebooks are in tests/notebooks/test_stopped_notebook.py, for they take minutes.
 """
 
@@ -20,7 +20,7 @@ from collections import Counter
 from pathlib import Path
 
 HERE = Path(__file__).resolve()
-SECONDS, MEMORY = 60, 2 * 2**30  # of a case, beyond what the imports take
+SECONDS, MEMORY = 120, 2 * 2**30  # of a case, beyond what the imports take
 
 
 def asked(case, tree, folder: Path) -> str:
