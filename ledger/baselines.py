@@ -4,10 +4,22 @@ The thresholds were set before the runs, and are judged here and nowhere else.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from ledger.claim import Claim
 from ledger.digits import dashed
-from ledger.evidence import ANY, UNIT, Measured, Values, difference, records, repeated, within_run
+from ledger.evidence import (
+    ANY,
+    UNIT,
+    Measured,
+    Values,
+    difference,
+    number,
+    records,
+    repeated,
+    timed,
+    within_run,
+)
 from ledger.rules import Rule, below, near
 from tiwlib.measures.intervals import BOUNDS
 
@@ -146,6 +158,18 @@ def fairer(id: str, statement: str, problem: str, one: str, other: str, run: str
     )
 
 
+def sampling_time(method: str) -> Measured:
+    """The method's sampling time over its base model's, on each of the problems: a median of five rounds there."""
+    found = {p: records(sweep, "07_baselines", problem=p, run=p)[0] for p, sweep in SWEEPS.items()}
+    times = {(i, p): number(r, relative_time(method)) for i, (p, r) in enumerate(found.items())}
+    values = Values(by_pair=times, runs=tuple(r["run"] for r in found.values()), bounds=(0.0, ANY[1]))
+    return replace(timed(values), interval=f"Student's t over {len(times)} problems, one run of each")
+
+
+def relative_time(method: str) -> Callable[[dict], float]:
+    return lambda metrics: metrics["relative_sampling_time"][method]
+
+
 WITHOUT_VARIANCE = "InvDiff with true groups is fairer without its variance term than with it"
 SAME_TARGET = "Ratio guidance draws the shares of TIW-DSM, whose target it has"
 RELEASED = "DDM as released does not change the shares"
@@ -155,6 +179,16 @@ CLAIMS = [
     *(fair("adp", problem) for problem in ("gmm", "low-high")),
     *(halved("adp", problem) for problem in PROBLEMS),
     *(no_worse("adp", problem) for problem in PROBLEMS),
+    Claim(
+        id="siblings-adp-sampling-time",
+        statement="Distribution guidance takes at most 1.6 times the sampling time of its base model",
+        source=THRESHOLD,
+        setting=", ".join(SWEEPS),
+        quantity="sampling time over the base model's",
+        measure=lambda: sampling_time("adp"),
+        rule=below(1.6),
+        sweep="baselines",
+    ),
     *(fair("invdiff_oracle", problem) for problem in PROBLEMS),
     every_group_fair("invdiff_oracle", "long-tail"),
     *(fair_without_variance(problem) for problem in ("0v1", "low-high")),

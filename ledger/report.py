@@ -17,6 +17,7 @@ from ledger.tables import (
     digits,
     estimators,
     header,
+    invdiff_losses,
     line,
     mnist,
     notebooks,
@@ -104,6 +105,7 @@ PAGES = {
     PROJECT / "README.md": (headline, picture, times, notebooks),
     PROJECT / "docs" / "results.md": (colour, two_d, ratio, digits, mnist, baselines, baseline_quality),
     PROJECT / "docs" / "estimators.md": (estimators,),
+    PROJECT / "docs" / "baselines.md": (invdiff_losses,),
     PROJECT / "docs" / "ledger.md": (verdict, claims),
     PROJECT / "docs" / "performance.md": (speed, ratio_size),
 }

@@ -209,6 +209,57 @@ def baseline_quality() -> str:
     )
 
 
+MODELS = {
+    "dsm_bias": "base model, DSM(bias)",
+    "invdiff": "InvDiff, inferred",
+    "invdiff_oracle": "InvDiff, true groups",
+}
+
+
+def invdiff_losses() -> str:
+    """Which group is harder for the base model, and for InvDiff's module on it: denoising losses by group."""
+    paths = sorted((PROJECT / "benchmarks" / "results").glob("*-invdiff-losses.json"))
+    rows = [r for path in paths for r in json.loads(path.read_text())["rows"]]
+    if not rows:
+        return "It has not run yet."
+    columns = {
+        "common group": ("training", "common"),
+        "rare group": ("training", "rare"),
+        "rare group, held out": ("held_out", "rare"),
+    }
+    lines = header("problem", "model", *columns)
+    for problem in dict.fromkeys(r["problem"] for r in rows):
+        for model, label in MODELS.items():
+            chosen = [r for r in rows if (r["problem"], r["model"]) == (problem, model)]
+            cells = (cell_of([r[name][group] for r in chosen]) for name, group in columns.values())
+            lines.append(row(problem, label, *map(as_text, cells)))
+    return "\n".join([*lines, "", harder(rows), memorised(rows)])
+
+
+def harder(rows: list[dict]) -> str:
+    """In how many runs the base model has the larger loss on the rare group."""
+    base = [r["training"] for r in rows if r["model"] == "dsm_bias"]
+    larger = sum(r["rare"] > r["common"] for r in base)
+    return f"The base model has the larger loss on the rare group in {larger} of {len(base)} runs."
+
+
+def memorised(rows: list[dict]) -> str:
+    """What the module's loss on the rare group's own samples is of that on held-out ones, beside the base model's."""
+    texts = []
+    for problem in dict.fromkeys(r["problem"] for r in rows):
+        shares = [
+            np.mean([r["training"]["rare"] for r in chosen])
+            / np.mean([r["held_out"]["rare"] for r in chosen])
+            for model in MODELS
+            if (chosen := [r for r in rows if (r["problem"], r["model"]) == (problem, model)])
+        ]
+        texts.append(f"on {problem} " + ", ".join(f"{share:.0%}" for share in shares))
+    return (
+        "The mean loss on the rare group's training samples, as a share of that on held-out samples of the same group, "
+        f"is for these models in this order {' and '.join(texts)}: the lower, the more of the group is memorised."
+    )
+
+
 SHOWS = {
     "01_density_ratio_2d": "scores, ratio, correction; what every objective converges to",
     "04_biased_datasets": "the biased and the reference set of a setting",

@@ -9,11 +9,13 @@ import traceback
 from datetime import timedelta
 
 import torch
+import torch.distributed
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs, find_executable_batch_size
 from accelerate.utils.memory import should_reduce_batch_size
 
 PRECISIONS = ("fp32", "bf16")
+PATIENCE = timedelta(hours=2)  # of processes that wait for each other: one may prepare the data
 
 
 def accelerator(device: str = "") -> Accelerator:
@@ -32,9 +34,7 @@ def accelerator(device: str = "") -> Accelerator:
         )
     if index:
         torch.cuda.set_device(int(index))
-    patience = InitProcessGroupKwargs(
-        timeout=timedelta(hours=2)
-    )  # the others wait while one prepares the data
+    patience = InitProcessGroupKwargs(timeout=PATIENCE)
     made = Accelerator(cpu=kind == "cpu" or not there, kwargs_handlers=[patience])
     if kind and made.device.type != kind:  # accelerate keeps the first choice of a process
         raise ValueError(f"device={device!r}: this process already works on {made.device}; use a new one")
@@ -110,18 +110,38 @@ class Stop:
     As a context it listens, and gives the signals back to whom they belonged. Signals reach the main thread alone;
     in any other it hears nothing. In a notebook's kernel the end of its parent, papermill, is such a request too:
     the kernel would end itself within a second, and with it the step that is under way, so it is kept from that
-    until the context ends.
+    until the context ends. processes: how many train together, each of which makes a Stop of its own.
     """
 
     SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
-    def __init__(self):
-        self._signalled, self._poller = False, None
+    def __init__(self, processes: int = 1):
+        self._signalled, self._poller, self._asking = False, None, None
+        # Of the hosts: a flag on a GPU could not be read without waiting for the work before it.
+        gloo = {"backend": "gloo", "timeout": PATIENCE}
+        self._hosts = torch.distributed.new_group(**gloo) if processes > 1 else None
 
     @property
     def asked(self) -> bool:
         """Cheap enough to be looked at in each step."""
         return self._signalled or (self._poller is not None and os.getppid() != self._parent)
+
+    def agreed(self) -> bool:
+        """Whether any process had been asked at its call before, the same answer for all; one process alone: by now.
+
+        All processes call it once a step. A host waits for the other hosts to have come to the step before, and for
+        no device.
+        """
+        if self._hosts is None:
+            return self.asked
+        answer = False
+        if self._asking:
+            work, flag = self._asking
+            work.wait()
+            answer = bool(flag)
+        flag = torch.tensor(float(self.asked))
+        self._asking = torch.distributed.all_reduce(flag, group=self._hosts, async_op=True), flag
+        return answer
 
     def _note(self, number, _):
         if self._signalled and number == signal.SIGINT:

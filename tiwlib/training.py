@@ -122,9 +122,9 @@ def train(
     resumed run needs no random state and equals the uninterrupted one bit for bit on the CPU. checkpoint: what states
     are written to and resumed from, their reports yielded again. identity: what tells this run from others beside
     config and seed, as its loss and the hashes of its images. accelerator: from devices.accelerator; None is this
-    process on the CPU. SIGTERM saves the state and raises devices.Stopped. A loss that is not finite raises
-    FloatingPointError, naming the step; a batch that does not fit into memory is a MemoryError that names what fits.
-    The last good state stays.
+    process on the CPU. SIGTERM or Ctrl-C saves the state after this step, with several processes after the next, and
+    raises devices.Stopped. A loss that is not finite raises FloatingPointError, naming the step; a batch that does
+    not fit into memory is a MemoryError that names what fits. The last good state stays.
 
     Under torchrun every process calls this alike: each takes its part of a batch, the first one alone writes.
     """
@@ -158,7 +158,7 @@ def train(
     steps, pending, saved_at = range(len(losses), config.steps), [], time.monotonic()
     hidden = {} if accelerator.is_main_process else {"disable": True}
     bar = tqdm(steps, title, config.steps, initial=steps.start, unit="step", leave=False, **hidden)
-    with devices.Stop() as stop:
+    with devices.Stop(processes) as stop:
         for step in bar:
             seed_step(seed, step, accelerator.process_index)
             batch = draw(data, config.batch_size // processes, noise_distribution, device, config.flip)
@@ -166,12 +166,11 @@ def train(
             pending.append(learn(accelerator, network, optimiser, loss_of, batch, config.micro_batch))
             ema.step(denoiser.parameters())
             done = step + 1
-            told = stop.asked and processes == 1  # several processes agree at the next report
+            told = stop.agreed()
             if not (told or done % config.log_every == 0 or done == config.steps):
                 continue
-            # the only place that waits for the device, and where the processes agree
+            # the only place that waits for the device
             losses = torch.cat([losses, accelerator.reduce(torch.stack(pending), "mean").cpu()])
-            told = bool(accelerator.reduce(torch.tensor(float(stop.asked), device=device), "sum"))
             pending = []
             refuse_divergence(losses, denoiser, checkpoint)
             minutes = (time.monotonic() - saved_at) / 60
@@ -180,6 +179,7 @@ def train(
                     checkpoint.save(known, losses, processes, *state)
                 saved_at = time.monotonic()
             if told:
+                accelerator.wait_for_everyone()  # who ends first must not take the one that still writes with it
                 raise devices.Stopped(f"told to end at step {done}; {_last_state(checkpoint)}")
             report = reports(losses, config)[-1]
             bar.set_postfix(loss=f"{report.loss:.4f}")

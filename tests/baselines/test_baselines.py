@@ -542,3 +542,35 @@ def test_precision_is_of_the_samples_and_recall_of_what_they_are_compared_with(p
 
     measures, _ = baselines.evaluate(problem, tight, baselines.Log(), n=100, steps=4)
     assert measures["precision"] > 0.9 and measures["recall"] < 0.2
+
+
+def test_losses_by_group_are_means_over_samples_and_draws():
+    """Against a denoiser whose loss is known: D = 0 has lambda(sigma) mean x0^2, whatever the noise."""
+    x0 = torch.tensor([[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]])
+    groups, levels = torch.tensor([0, 1, 1]), Constant(0.5)
+
+    def nothing(x, sigma):
+        return torch.zeros_like(x)
+
+    nothing.sigma_data = 0.5
+    found = invdiff.group_losses(nothing, x0, groups, levels, draws=3, seed=0)
+    weight = (0.5**2 + 0.5**2) / (0.5 * 0.5) ** 2
+    assert torch.allclose(found, weight * torch.tensor([1.0, (4 + 9) / 2]))
+
+
+@dataclasses.dataclass(frozen=True)
+class Constant:
+    """A noise distribution of one level."""
+
+    level: float
+
+    def sample(self, n, device="cpu"):
+        return torch.full((n,), self.level, device=device)
+
+
+def test_losses_by_group_leave_the_generator_alone_and_have_the_same_noise_for_every_network(problem):
+    network, before = points(), torch.get_rng_state()
+    given = (problem.biased, problem.labels, problem.noise_distribution)
+    found = [invdiff.group_losses(network, *given, draws=2, seed=seed) for seed in (0, 0, 1)]
+    assert torch.equal(found[0], found[1]) and not torch.equal(found[0], found[2])
+    assert torch.equal(torch.get_rng_state(), before)

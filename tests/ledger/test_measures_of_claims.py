@@ -78,7 +78,8 @@ def metrics_of(r) -> dict:
 
             return Anything(measure)
 
-        return {"methods": Anything(of_method)}
+        time = Anything(lambda method: made_up(r.name, method, "time"))
+        return {"methods": Anything(of_method), "relative_sampling_time": time}
     run = (_method(p["method"], p["ratio"]), p["reference_fraction"], p["alpha"], p["seed"])
     run = (p["setting"], *run)
     names = ("total_variation", "frechet", "recall", "nearest", "fid")
@@ -243,6 +244,11 @@ EXPECTED = {
     "celeba-5-share-female-black-hair": (share_of("female, black hair"), (0.171, 0.231)),
     "celeba-5-share-male-black-hair": (share_of("male, black hair"), (0.181, 0.241)),
 }
+PROBLEMS = ("gmm", "0v1", "low-high", "long-tail")
+EXPECTED["siblings-adp-sampling-time"] = (
+    np.array([made_up(problem, "adp", "time") for problem in PROBLEMS]),
+    (-INF, 1.6),
+)
 for setting in ("digits-lt", "mnist-lt-5"):
     for rival in ("dsm_ref", "dsm_obs", "iw_dsm"):
         for metric, end in (("total_variation", "total-variation"), ("frechet", "classifier-frechet")):

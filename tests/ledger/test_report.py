@@ -171,3 +171,14 @@ def test_the_readmes_first_sentence_is_what_the_records_say(committed):
     assert "removes most of a bias, not all of it" in front.headline()
     readme = (runs.PROJECT / "README.md").read_text()
     assert len(readme.encode()) < 12_000 and front.PICTURE.exists()
+
+
+def test_the_sentences_on_invdiff_s_losses_count_and_divide_what_the_rows_say():
+    def row(model, common, rare, rare_held_out):
+        training = {"common": common, "rare": rare}
+        held_out = {"common": common, "rare": rare_held_out}
+        return {"problem": "0v1", "model": model, "training": training, "held_out": held_out}
+
+    rows = [row("dsm_bias", 0.3, 0.4, 0.5), row("dsm_bias", 0.3, 0.2, 0.7), row("invdiff", 0.4, 0.1, 0.4)]
+    assert tables.harder(rows) == "The base model has the larger loss on the rare group in 1 of 2 runs."
+    assert "on 0v1 50%, 25%: the lower, the more of the group is memorised" in tables.memorised(rows)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torchvision
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from tiwlib import ratio
 from tiwlib.estimators.frozen import FrozenFeatures, frozen_ratio
@@ -61,6 +61,16 @@ def test_what_is_no_resnet_is_refused(tmp_path, weights):
     (tmp_path / "text.pth").write_text("not weights")
     with pytest.raises(ValueError, match="text.pth': cannot be read as weights"):
         frozen_ratio(tmp_path / "text.pth")
+    torch.save({"a": tmp_path}, tmp_path / "pickle.pth")  # torch would advise to load it without weights_only
+    with pytest.raises(ValueError, match="pickle.pth': cannot be read as weights alone") as caught:
+        frozen_ratio(tmp_path / "pickle.pth")
+    assert "weights_only" not in str(caught.value)
+    torch.save([torch.zeros(1)], tmp_path / "list.pth")
+    with pytest.raises(ValueError, match="list.pth': holds list, no weights by name"):
+        frozen_ratio(tmp_path / "list.pth")
+    torch.save(load_file(weights) | {"bn1.bias": torch.zeros(3)}, tmp_path / "shape.pth")
+    with pytest.raises(ValueError, match=r"shape.pth': bn1.bias has shape \(3,\); a ResNet-18's has \(64,\)"):
+        frozen_ratio(tmp_path / "shape.pth")
     save_file({"weight": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(ValueError, match="other.safetensors': not a ResNet-18, 123 tensors differ by name"):
         frozen_ratio(tmp_path / "other.safetensors")

@@ -1,8 +1,13 @@
 """Two processes, gloo on the CPU: the gradient of one, samples of one, one writer."""
 
 import json
+import os
+import subprocess
+import sys
+import time
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from filelock import FileLock
@@ -71,6 +76,67 @@ def test_two_commands_do_not_train_one_run(params):
     ):
         next(experiment.train(experiment.denoiser(), fitted))
     assert [r.step for r in experiment.train(experiment.denoiser(), fitted)] == [1]
+
+
+TOLD = """
+import os, signal, sys
+from dataclasses import replace
+from pathlib import Path
+
+from two_d_training import CONFIG, points, run
+from tiwlib import devices
+from tiwlib.runs.states import Checkpoint
+
+accelerator, calls = devices.accelerator("cpu"), []
+
+def loss(denoiser, x0, sigma, noise):
+    calls.append(None)
+    if len(calls) == 7 and accelerator.process_index == 1:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return (denoiser(x0 + sigma[:, None] * noise, sigma) - x0).square().mean(1)
+
+config = replace(CONFIG, steps=100, batch_size=16, log_every=50, checkpoint_minutes=60)
+try:
+    list(run(points(), config, loss=loss, checkpoint=Checkpoint(Path(sys.argv[1])), accelerator=accelerator))
+except devices.Stopped as stopped:
+    Path(sys.argv[1], f"stopped-{accelerator.process_index}").write_text(str(stopped))
+"""
+
+
+def test_where_one_of_two_processes_is_told_to_end_both_save_after_the_next_step(tmp_path):
+    """The signal comes in the seventh step; the next report, and the next state, would be far."""
+    (tmp_path / "told.py").write_text(TOLD)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    path = os.pathsep.join([str(runs.PROJECT), str(runs.PROJECT / "tests" / "support")])
+    done = subprocess.run(
+        [*torchrun, tmp_path / "told.py", tmp_path / "run"],
+        capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    said = [(tmp_path / "run" / f"stopped-{process}").read_text() for process in (0, 1)]
+    assert all(text.startswith("told to end at step 8;") for text in said)
+    assert [path.name for path in Checkpoint(tmp_path / "run").states()] == ["step-000000008.safetensors"]
+
+
+def test_who_launches_processes_and_is_told_to_end_hands_it_on(params):
+    """torchrun runs in a session of its own; what it has started ends with it, and leaves a state."""
+    params |= {"num_processes": 2, "steps": 100_000, "checkpoint_minutes": 60.0, "method": "dsm_obs"}
+    folder = from_parameters(params).folder
+    code = f"from tiwlib.runs.processes import *; launch({params!r}, Path({str(folder)!r}))"
+    started = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    log = folder / "log.txt"
+    while not (log.exists() and "step/s" in log.read_text()):
+        assert started.poll() is None, started.stderr.read()
+        time.sleep(0.2)
+    below = psutil.Process(started.pid).children(recursive=True)
+    started.terminate()
+    _, alive = psutil.wait_procs(below, timeout=120)
+    alive = [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
+    for process in (*alive, started):  # nothing is to outlive the test
+        if alive:
+            process.kill()
+    assert not alive and "Stopped: told to end" in started.communicate()[1]
+    assert len(Checkpoint(folder).states()) == 1
 
 
 def test_a_process_that_fails_is_shown(params):

@@ -11,7 +11,7 @@ import pytest
 from filelock import FileLock
 
 from tiwlib import runs
-from tiwlib.runs import record
+from tiwlib.runs import cache, record
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,7 @@ def test_a_run_leaves_params_metrics_provenance_and_figures(results):
     assert json.loads((folder / "params.json").read_text()) == {"seed": 3, "steps": 5}
     assert json.loads((folder / "metrics.json").read_text()) == {"share": 0.5}
     provenance = json.loads((folder / "provenance.json").read_text())
-    assert provenance["seed"] == 3 and provenance["hashes"] == {"split": "abc"}
+    assert provenance["seed"] == 3 and provenance["hashes"] == {"split": "abc", "code": cache.code()}
     assert re.fullmatch("[0-9a-f]{40}", provenance["commit"] or "0" * 40)
     assert {"dirty", "device", "machine", "versions", "wall_seconds", "finished"} <= provenance.keys()
     assert (folder / "figures" / "empty.png").stat().st_size > 0
@@ -226,3 +226,29 @@ def test_parameters_pass_and_an_int_is_a_float():
 def test_a_wrong_name_or_type_is_refused(change, message):
     with pytest.raises(ValueError, match=message):
         runs.parameters("05_train", {**defaults(), **change})
+
+
+@pytest.mark.parametrize(
+    ("notebook", "change", "message"),
+    [
+        ("03_ratio_accuracy", {"lengths": []}, r"lengths=\[\]: must list at least one number"),
+        ("03_ratio_accuracy", {"lengths": [5, 5.5]}, r"lengths=\[5, 5.5\]: 5.5 must be of the kind of 100"),
+        ("03_ratio_accuracy", {"lengths": ["a"]}, "'a' must be of the kind of 100"),
+        ("03_ratio_accuracy", {"lengths": [5, 5]}, r"lengths=\[5, 5\]: 5 is named twice"),
+        ("02_what_each_objective_learns", {"alphas": [1.0, 2, 1]}, "1 is named twice"),
+        ("06_results", {"methods": ["dsm_obs", "dsm_obs"]}, "'dsm_obs' is named twice"),
+    ],
+)
+def test_a_list_that_a_notebook_could_not_run_over_is_refused(notebook, change, message):
+    with pytest.raises(ValueError, match=message):
+        runs.parameters(notebook, runs.defaults(notebook) | change)
+
+
+def test_lists_that_mean_something_when_empty_stay():
+    for notebook, name in (("06_results", "sizes"), ("07_baselines", "methods")):
+        assert runs.parameters(notebook, runs.defaults(notebook) | {name: []})[name] == []
+    fair = {"target": [0.5, 0.5]}
+    assert runs.parameters("07_baselines", runs.defaults("07_baselines") | fair)["target"] == [0.5, 0.5]
+    whole = {"digits_alphas": [2]}  # an int passes for a float
+    notebook = "02_what_each_objective_learns"
+    assert runs.parameters(notebook, runs.defaults(notebook) | whole)["digits_alphas"] == [2]

@@ -19,6 +19,7 @@ from tiwlib.baselines.interface import Baseline, Budget, Log, Requires
 from tiwlib.baselines.models import Weighted, size, train
 from tiwlib.data.problems import Problem
 from tiwlib.networks import DenoiserNet, seeded
+from tiwlib.noise import NoiseDistribution
 from tiwlib.objectives import dsm
 
 
@@ -85,6 +86,21 @@ def hardest(errors: Tensor, share: float) -> Tensor:
     groups = torch.zeros(len(errors), dtype=torch.int64)
     groups[errors.topk(n).indices] = 1
     return groups
+
+
+@torch.no_grad()
+def group_losses(
+    network, x0: Tensor, groups: Tensor, noise_distribution: NoiseDistribution, *, draws: int, seed: int
+) -> Tensor:
+    """L_g, the mean denoising loss of each group: (G,). groups: int64 (N,), each of 0 to G - 1 there.
+
+    draws: of noise level and noise for each sample; with one seed the same for every network.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        draw = noise_distribution.sample
+        each = sum(dsm(network, x0, draw(len(x0)), torch.randn_like(x0)) for _ in range(draws)) / draws
+    return torch.stack([each[groups == g].mean() for g in range(int(groups.max()) + 1)])
 
 
 @dataclass

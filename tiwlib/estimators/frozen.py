@@ -64,12 +64,24 @@ def _read(path: Path, network: nn.Module) -> dict[str, Tensor]:
     try:
         weights = load_file(path) if path.suffix == ".safetensors" else torch.load(path, weights_only=True)
     except Exception as error:  # torch and safetensors raise many kinds for a file that is something else
-        raise ValueError(f"ratio_features={str(path)!r}: cannot be read as weights ({error})") from error
-    differing = network.state_dict().keys() ^ weights.keys()
-    if differing:
+        # The text is left out: torch's goes on to advise a way of loading that would run a stranger's code.
+        raise ValueError(
+            f"ratio_features={str(path)!r}: cannot be read as weights alone ({type(error).__name__}); allowed are "
+            "the tensors of a state_dict in a .safetensors or .pth file"
+        ) from None
+    expected = network.state_dict()
+    if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
+        raise ValueError(f"ratio_features={str(path)!r}: holds {type(weights).__name__}, no weights by name")
+    if differing := expected.keys() ^ weights.keys():
         raise ValueError(
             f"ratio_features={str(path)!r}: not a ResNet-18, {len(differing)} tensors differ by name"
         )
+    for name, value in expected.items():
+        if weights[name].shape != value.shape:
+            raise ValueError(
+                f"ratio_features={str(path)!r}: {name} has shape {tuple(weights[name].shape)}; a ResNet-18's has "
+                f"{tuple(value.shape)}"
+            )
     return weights
 
 

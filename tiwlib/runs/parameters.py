@@ -33,7 +33,8 @@ def parameters(notebook: str, namespace: dict) -> dict:
 
     papermill only warns of a misspelt name. Here a name that the notebook does not declare, a value of another type
     than the default's (an int passes for a float, a number for None), and a number that is not finite, is a
-    ValueError.
+    ValueError. So is a list that repeats an entry, has one of another type than the default's, or is empty where the
+    default has numbers: there is nothing to run over. Where the default is an empty list, any list passes.
     """
     known = defaults(notebook)
     for name, value in namespace.items():
@@ -45,7 +46,22 @@ def parameters(notebook: str, namespace: dict) -> dict:
             raise ValueError(
                 f"{name}={value!r}: {notebook} has no such parameter{hint} Known: {', '.join(known)}"
             )
-    return {name: _checked(notebook, name, namespace[name], type(known[name])) for name in known}
+    params = {name: _checked(notebook, name, namespace[name], type(known[name])) for name in known}
+    for name, value in params.items():
+        if isinstance(value, list) and known[name]:
+            _refuse_list(name, value, known[name])
+    return params
+
+
+def _refuse_list(name: str, value: list, default: list) -> None:
+    """Raise ValueError where a list is not of the kind of its default, which is not empty."""
+    kinds = {type(entry) for entry in default} | ({int} if type(default[0]) is float else set())
+    if not value and int in kinds:
+        raise ValueError(f"{name}=[]: must list at least one number")
+    if wrong := [entry for entry in value if type(entry) not in kinds]:
+        raise ValueError(f"{name}={value}: {wrong[0]!r} must be of the kind of {default[0]!r}")
+    if twice := [entry for i, entry in enumerate(value) if entry in value[:i]]:
+        raise ValueError(f"{name}={value}: {twice[0]!r} is named twice")
 
 
 def _finite(value) -> bool:

@@ -9,6 +9,7 @@ torchrun's --nnodes and --rdzv_endpoint, and a checkpoints/ that all of them see
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -25,15 +26,30 @@ from tiwlib.runs.experiment import NOTEBOOK, Experiment, from_parameters
 def launch(params: dict, folder: Path) -> None:
     """Run `main` in params["num_processes"] processes of this machine by torchrun; returns when all are done.
 
-    Their output goes to <folder>/log.txt; where one fails, a RuntimeError shows its end.
+    Their output goes to <folder>/log.txt; where one fails, a RuntimeError shows its end. Where this process is asked to
+    end, so are they: they save their state, and that is a devices.Stopped.
     """
     folder.mkdir(parents=True, exist_ok=True)
     runs.write_json(folder / "parameters.json", params)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     torchrun += ["--nproc_per_node", str(params["num_processes"]), "-m", "tiwlib.runs.processes"]
-    with (folder / "log.txt").open("w") as log:
-        done = subprocess.run([*torchrun, folder / "parameters.json"], stdout=log, stderr=subprocess.STDOUT)
-    if done.returncode:
+    with (folder / "log.txt").open("w") as log, devices.Stop() as stop:
+        # a session of its own: a signal reaches the processes by torchrun, once
+        started = subprocess.Popen(
+            [*torchrun, folder / "parameters.json"],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            while started.poll() is None and not stop.asked:
+                time.sleep(0.1)
+        finally:
+            if started.poll() is None:
+                started.terminate()
+    if started.wait() and stop.asked:
+        raise devices.Stopped(f"told to end; {folder} has the state, and {log.name} the output")
+    if started.returncode:
         end = "\n".join((folder / "log.txt").read_text().splitlines()[-40:])
         raise RuntimeError(
             f"num_processes={params['num_processes']}: a process failed, {log.name} ends so:\n{end}"

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from filelock import AcquireReturnProxy, FileLock, Timeout
 
-from tiwlib.runs.cache import PROJECT, digest, sha256, write_json
+from tiwlib.runs.cache import PROJECT, code, digest, sha256, write_json
 
 PACKAGES = ("torch", "numpy", "diffusers", "accelerate", "scikit-learn", "torch-fidelity")
 PATHS = ("setting", "source", "biased", "reference", "biased_groups", "reference_groups", "ratio_features")
@@ -71,7 +71,9 @@ class Run:
     def __init__(self, folder: Path, params: dict):
         self.folder, self.params = folder, params
         self._lock = alone(folder, folder.name).lock
-        self.hashes: dict[str, str] = {}
+        self.hashes = {
+            "code": code()
+        }  # also of a tree that git calls dirty; a notebook adds those of its data
         self.stages: dict[str, dict] = {}  # what parts of the run cost, see cost.stage
         self._git = git_state()  # now: the code may change while the run goes on
         self._began = time.perf_counter()
