@@ -8,7 +8,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from PIL import Image
 
-from tiwlib.plots.style import close, plain
+from tiwlib.plots.style import close, plain, style_of_label
 from tiwlib.runs.tables import run_label
 
 FEW = 20  # groups that can still be told apart by name
@@ -31,23 +31,31 @@ def image_grid(images: np.ndarray, columns: int = 10, titles: list[str] | None =
     return close(figure)
 
 
+# Sets of images: neutral colours, for the others are the methods'.
+SET_COLOURS = {"biased set": "0.45", "reference set": "0.8"}
+
+
 def group_shares(
     shares: dict[str, np.ndarray], names: tuple[str, ...], intervals: dict | None = None
 ) -> Figure:
-    """Bars of the share of each group, a colour for each set. intervals: (G, 2) by set, drawn as error bars."""
+    """Bars of the share of each group, a colour for each set. intervals: (G, 2) by set, drawn as error bars.
+
+    "samples of <method>" have the method's colour.
+    """
     figure, axes = plt.subplots(figsize=(max(5.0, 0.75 * len(names)), 3.0))
     width = 0.8 / len(shares)
     hatches = ("", "///", "...", "xxx")
     for i, (label, values) in enumerate(shares.items()):
         at = np.arange(len(names)) + (i - (len(shares) - 1) / 2) * width
-        style = {"color": f"C{i}", "hatch": hatches[i % 4], "edgecolor": "white", "label": plain(label)}
+        colour = SET_COLOURS.get(label) or style_of_label(label.removeprefix("samples of "), i)["color"]
+        style = {"color": colour, "hatch": hatches[i % 4], "edgecolor": "white", "label": plain(label)}
         bounds = (intervals or {}).get(label)
         bars = None if bounds is None else np.abs(np.asarray(bounds).T - values)
-        axes.bar(at, values, width, yerr=bars, error_kw={"linewidth": 1}, **style)
+        axes.bar(at, values, width, yerr=bars, error_kw={"linewidth": 1, "capsize": 2}, **style)
     axes.set_xticks(
         range(len(names)), [plain(name) for name in names], rotation=0 if max(map(len, names)) < 4 else 30
     )
-    axes.set(ylabel="share of images")
+    axes.set(xlabel="group", ylabel="share of images")
     axes.legend(frameon=False)
     sns.despine(figure)
     return close(figure)

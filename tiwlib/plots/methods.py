@@ -59,6 +59,24 @@ def as_table(table: dict, measures: dict[str, str]) -> pd.DataFrame:
     return pd.DataFrame(rows).T
 
 
+def distance_table(sets: dict[str, dict]) -> pd.DataFrame:
+    """Distances of sets of images to the real ones as text, a row for each set. sets: name -> measures of of_samples."""
+    rows = {}
+    for name, cell in sets.items():
+        means, kernel = ("fid", "kid") if "fid" in cell else ("frechet", "kernel_distance")
+        titles = ("FID", "KID") if means == "fid" else ("Frechet distance", "kernel distance")
+        scatter = (
+            f"{cell[kernel]:.3g} +- {cell[f'{kernel}_std']:.3g} (subsets of {cell[f'{kernel}_subset_size']})"
+        )
+        rows[name] = {
+            titles[0]: f"{cell[means]:.3g}",
+            titles[1]: scatter,
+            "precision": f"{cell['precision']:.3f}",
+            "recall": f"{cell['recall']:.3f}",
+        }
+    return pd.DataFrame(rows).T
+
+
 def share_lines(shares: dict[str, list[float]], names: tuple[str, ...]) -> Figure:
     """Share of each group among the samples, a line for each method; equal shares in grey. shares: key -> (G,)."""
     figure, axes = plt.subplots(figsize=(7.2, 3.2))
