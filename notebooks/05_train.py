@@ -119,7 +119,7 @@ print(
 # *Expect* the loss on held-out images to fall below chance level for as long as the network learns something that
 # carries over to images which it has not seen.
 
-# %% mystnb={"image": {"alt": "Training loss of the ratio falls, held-out loss stays near chance level, log 2."}}
+# %%
 fitted = experiment.ratio()
 record.stages |= experiment.costs
 if fitted:
@@ -142,7 +142,7 @@ if fitted:
 #
 # *Expect* the loss to fall fast and then to level off.
 
-# %% mystnb={"image": {"alt": "The training loss falls fast and then levels off."}}
+# %%
 denoiser = experiment.denoiser()
 with cost.stage(record.stages, experiment.stage, on):
     if num_processes > 1:
@@ -160,7 +160,7 @@ display(record.figure(figure, "training_loss"))
 # *Expect* images that look like the data and are none of them: a model that has memorised its few images draws them
 # again.
 
-# %% mystnb={"image": {"alt": "Twelve samples, and below each the training image nearest to it, which differs."}}
+# %%
 with cost.stage(record.stages, "sampling", on):
     samples = processes.samples(experiment, denoiser)
 assert (
@@ -176,7 +176,7 @@ display(record.figure(figure, "nearest"))
 # **Figure: copies or not.** The first twelve samples, and below each its nearest training image. Where both rows are
 # the same the model copies; the distance, averaged over all samples, is `nearest` below.
 
-# %% mystnb={"image": {"alt": "Eighty samples in the order in which they were drawn."}}
+# %%
 plots.save_first(samples, record.folder / "samples.png")
 figure = plots.image_grid(samples[12 : 12 + 80], 16)
 display(record.figure(figure, "samples"))
@@ -215,7 +215,7 @@ for name in ("total_variation", "fairness_discrepancy", "nearest"):
 # 0 and may be negative. A subset has half of the smaller set, 25 images of the 50 reference images: that row is noise,
 # and its minus sign says nothing. Compare the Frechet distance, precision and recall instead.
 
-# %% mystnb={"image": {"alt": "Group shares: a long tail in the biased set, the samples nearer to equal."}}
+# %%
 if has_groups:
     shares, label = problem.images.shares(), f"samples of {chosen.label}"
     figure = plots.group_shares(

@@ -149,22 +149,28 @@ def side_by_side(kept: dict[str, Path], captions: dict[str, str]) -> Figure:
     return close(figure)
 
 
+ACROSS = 4  # panels of samples_by_group in a row
+
+
 def samples_by_group(kept: dict[str, Path], names: tuple[str, ...]) -> Figure:
     """What `save_examples` wrote, a panel for each method (key -> path); names: of the groups, for the rows."""
     names = names[:FEW]
-    figure, axes = plt.subplots(
-        1, len(kept), figsize=(1.75 * len(kept) + 0.6, 0.22 * len(names) + 0.4), squeeze=False
-    )
-    for panel, (key, path) in zip(axes[0], kept.items(), strict=True):
+    rows, columns = -(-len(kept) // ACROSS), min(ACROSS, len(kept))
+    size = (2.6 * columns + 0.6, rows * (0.3 * len(names) + 0.5))
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
+    for panel in axes.flat[len(kept) :]:
+        panel.set_axis_off()
+    for panel, (key, path) in zip(axes.flat, kept.items(), strict=False):
         with Image.open(path) as image:
             pixels = np.asarray(image)
         panel.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-        panel.set(title=run_label(key), xticks=[], yticks=[])
+        panel.set(title=run_label(key), xticks=[])
         for row in range(1, len(names)):
             panel.axhline(row * len(pixels) / len(names) - 0.5, color="white", linewidth=1.5)
+        for column in range(1, EXAMPLES):
+            panel.axvline(column * pixels.shape[1] / EXAMPLES - 0.5, color="white", linewidth=1)
         sns.despine(ax=panel, left=True, bottom=True)
-    axes[0][0].set_yticks(
-        (np.arange(len(names)) + 0.5) * len(pixels) / len(names) - 0.5, [plain(name) for name in names]
-    )
-    axes[0][0].tick_params(left=False)
+        middles = (np.arange(len(names)) + 0.5) * len(pixels) / len(names) - 0.5
+        panel.set_yticks(middles, [plain(name) for name in names])
+        panel.tick_params(left=False)
     return close(figure)

@@ -117,7 +117,7 @@ def weights(frame: pd.DataFrame) -> Figure:
     """
     sigmas = sorted(frame.sigma.unique())
     figure, axes = plt.subplots(
-        1, len(sigmas), figsize=(2.3 * len(sigmas) + 0.6, 3.1), sharex=True, squeeze=False
+        1, len(sigmas), figsize=(2.3 * len(sigmas) + 0.6, 3.1), sharex=True, sharey=True, squeeze=False
     )
     edges = sorted(frame.log10_w.unique())
     width = edges[1] - edges[0]
@@ -136,7 +136,7 @@ def weights(frame: pd.DataFrame) -> Figure:
         panel.set_title(rf"$\sigma = {sigma:g}$")
         where = {"xycoords": "axes fraction", "va": "top", "fontsize": "small"}
         panel.annotate("\n".join(["$r$ below 0.01:", *lines]), (0.02, 0.98), **where)
-        panel.set(xlabel="weight $w$", yticks=[], ylim=(0, 1.35 * frame.share[frame.sigma == sigma].max()))
+        panel.set(xlabel="weight $w$", ylim=(0, 1.35 * frame.share.max()))
     seen = frame[frame.share > 0].log10_w
     low = int(np.floor(min(seen.min(), -2.2)))
     ticks = range(low, int(np.ceil(seen.max())) + 1)
@@ -144,5 +144,5 @@ def weights(frame: pd.DataFrame) -> Figure:
     axes[0][0].set(xlim=(low, ticks[-1]), ylabel="share of the biased images")
     lines = axes[0][0].get_legend_handles_labels()
     figure.legend(*lines, loc="outside upper center", ncols=2, frameon=False)
-    sns.despine(figure, left=True)
+    sns.despine(figure)
     return close(figure)

@@ -20,18 +20,12 @@ from tiwlib.objectives import METHODS
 from tiwlib.runs.experiment import NOTEBOOK, Experiment, from_parameters
 from tiwlib.runs.measured import measured
 from tiwlib.runs.pretrained import WEIGHTS, load_pretrained, save_pretrained
+from tiwlib.runs.tables import LABELS
 
 FOLDER = runs.PROJECT / "pretrained"
 # How far a measure of 1,000 images may be from the record's: about two standard deviations of drawing them anew. The
 # Frechet distance is relative.
-CHANCE = {"total_variation": 0.03, "precision": 0.03, "recall": 0.03, "nearest": 0.01, "frechet": 0.15}
-LABELS = {
-    "total_variation": "total variation of the group shares, 0 is fair",
-    "frechet": "Frechet distance in the features of our classifier, not FID",
-    "precision": "precision",
-    "recall": "recall",
-    "nearest": "distance to the nearest training image",
-}
+CHANCE = {"total_variation": 0.03, "frechet": 0.15, "precision": 0.03, "recall": 0.03, "nearest": 0.01}
 
 
 def publish(run: str, folder: Path | None = None) -> Path:
@@ -93,9 +87,9 @@ def described(run: str, record: dict, again: dict, experiment: Experiment) -> di
         "group_shares": again["group_shares"],
         "group_intervals": again["group_intervals"],
         "n_samples": experiment.config.n_samples,
-        "measures": {name: again[name] for name in LABELS},
-        "of_record": {name: record["metrics"][name] for name in LABELS},
-        "over_seeds": {name: [metrics[name] for metrics in alike] for name in LABELS},
+        "measures": {name: again[name] for name in CHANCE},
+        "of_record": {name: record["metrics"][name] for name in CHANCE},
+        "over_seeds": {name: [metrics[name] for metrics in alike] for name in CHANCE},
         "machine": f"{record['provenance']['device']} of {record['provenance']['machine']}",
     }
 
@@ -111,8 +105,9 @@ def card(content: dict) -> str:
         )
     )  # fmt: skip
     measures = "\n".join(
-        f"| {label} | {c['measures'][name]:.3g} | {c['of_record'][name]:.3g} | {_over(c['over_seeds'][name], name)} |"
-        for name, label in LABELS.items()
+        f"| {LABELS[name]} | {c['measures'][name]:.3g} | {c['of_record'][name]:.3g} "
+        f"| {_over(c['over_seeds'][name], name)} |"
+        for name in CHANCE
     )
     repeat = (
         "are, before they are rounded, those"
