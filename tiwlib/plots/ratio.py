@@ -95,7 +95,7 @@ def fit_history(histories: dict[str, pd.DataFrame], kept: dict[str, int]) -> Fig
     Keys: TIME of runs.tables, "time_dependent" or "time_independent".
     """
     figure, axes = plt.subplots(
-        1, len(histories), figsize=(4.6 * len(histories), 2.9), sharey=True, squeeze=False
+        1, len(histories), figsize=(4.2 * len(histories) + 2.2, 2.9), sharey=True, squeeze=False
     )
     for panel, (name, history) in zip(axes[0], histories.items(), strict=True):
         panel.axhline(np.log(2), color="0.6", linewidth=1, label="chance level, log 2")

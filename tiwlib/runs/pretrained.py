@@ -27,7 +27,10 @@ def save_pretrained(denoiser: DenoiserNet, folder: Path, dtype: torch.dtype = to
     What is around the U-Net, EDM's preconditioning, stands in preconditioning.json beside it, with the weights' sha256.
     dtype: of the weights in the file; float16 halves it.
     """
-    copy.deepcopy(denoiser.backbone.model).to(dtype).save_pretrained(folder)
+    model = copy.deepcopy(denoiser.backbone.model)
+    for weight in model.parameters():
+        weight.data = weight.data.to(dtype)
+    model.save_pretrained(folder)
     write_json(folder / BESIDE, {"sigma_data": denoiser.sigma_data, "sha256": sha256(folder / WEIGHTS)})
     return folder
 
