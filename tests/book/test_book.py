@@ -31,7 +31,7 @@ def test_every_notebook_and_page_of_the_docs_is_in_the_book(book):
     wanted = [f"notebooks/{stem}.html" for stem in NOTEBOOKS]
     wanted += [f"docs/{path.stem}.html" for path in (ROOT / "docs").glob("[!l]*.md")]  # not ledger.md
     wanted += [
-        f"book/{name}.html" for name in ("index", "paper", "ledger", "notation", "checklists", "own_images")
+        f"book/{name}.html" for name in ("index", "paper", "questions", "ledger", "notation", "checklists", "own_images")
     ]
     wanted += ["book/interactive/index.html", "data/README.html", "search.html", "genindex.html"]
     assert set(wanted) <= set(book.pages)
