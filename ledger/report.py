@@ -21,6 +21,7 @@ from ledger.tables import (
     mnist,
     notebooks,
     plain,
+    pretrained,
     ratio,
     ratio_size,
     row,
@@ -105,6 +106,7 @@ PAGES = {
     PROJECT / "docs" / "results.md": (colour, two_d, ratio, digits, mnist, baselines, baseline_quality),
     PROJECT / "docs" / "estimators.md": (estimators,),
     PROJECT / "docs" / "ledger.md": (verdict, claims),
+    PROJECT / "docs" / "pretrained.md": (pretrained,),
     PROJECT / "docs" / "performance.md": (speed, ratio_size),
 }
 
