@@ -88,13 +88,13 @@ def better_than() -> str:
             measure = MEASURES.get(claim["measure"], claim["measure"])
             measures = found[claim["rival"]][entry["verdict"]].setdefault(PLACES[entry["setting"]], [])
             measures.append(measure)
-    words = {HOLDS: "it is better in", FAILS: "it is not better in", OPEN: "our seeds do not decide"}
+    words = {HOLDS: "it is better", FAILS: "it is not better", OPEN: "our seeds do not tell them apart"}
     sentences = []
     for rival, by_verdict in found.items():
         parts = [
-            f"{word} {listed([f'{listed(measures)} on {place}' for place, measures in by_verdict[verdict].items()])}"
+            f"{word} {', and '.join(f'in {listed(measures)} on {place}' for place, measures in places.items())}"
             for verdict, word in words.items()
-            if by_verdict[verdict]
+            if (places := by_verdict[verdict])
         ]
         if parts:
             sentences.append(f"Against **{rival}**, {RIVALS[rival]}, {'; '.join(parts)}.")
