@@ -44,8 +44,8 @@ def caption(image: nodes.image) -> str:
         cell = cell.parent
     section = cell.parent
     below = next(iter(section[section.index(cell) + 1 :]), None)
-    bold = below[0] if isinstance(below, nodes.paragraph) else None
-    if isinstance(bold, nodes.strong) and bold.astext().startswith("Figure"):
+    words = [node for node in below.children if node.astext()] if isinstance(below, nodes.paragraph) else []
+    if words and isinstance(words[0], nodes.strong) and words[0].astext().startswith("Figure"):
         return " ".join(below.astext().split())
     return f"Figure of the section “{section.next_node(nodes.title).astext()}”"
 

@@ -40,7 +40,7 @@ def comparison(
             if len(values) >= FEW:
                 mean, low, high = mean_interval(values)
                 low, high = clipped((low, high), BOUNDS.get(column, (-np.inf, np.inf)))
-                ends = [[mean - low], [high - mean]]
+                ends = [[max(0, mean - low)], [max(0, high - mean)]]
                 panel.errorbar(mean, row + 0.24, xerr=ends, fmt="none", color="black", capsize=2, linewidth=1)
         for (name, value), line in zip((context or {}).get(column, {}).items(), (":", "--"), strict=False):
             panel.axvline(value, color="black", linestyle=line, linewidth=1.2)
