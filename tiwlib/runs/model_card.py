@@ -13,9 +13,10 @@ import torch
 
 from tiwlib import runs
 from tiwlib.data import SOURCES
+from tiwlib.data.derived import Derived
 from tiwlib.data.settings import find
 from tiwlib.measures.intervals import as_text, mean_interval
-from tiwlib.networks import DenoiserNet, parameters_of
+from tiwlib.networks import DenoiserNet
 from tiwlib.objectives import METHODS
 from tiwlib.runs.experiment import NOTEBOOK, Experiment, from_parameters
 from tiwlib.runs.measured import measured
@@ -47,7 +48,6 @@ def publish(run: str, folder: Path | None = None) -> Path:
             raise ValueError(f"run={run!r}: {name} is {again[name]:.3g}, that of the record {was:.3g}")
     content = described(run, record, again, experiment) | {
         "repeat": same == record["provenance"]["hashes"]["denoiser"],
-        "parameters": parameters_of(denoiser),
         "sha256": runs.sha256(stored / WEIGHTS),
     }
     runs.write_json(folder / "card.json", content)
@@ -66,6 +66,7 @@ def described(run: str, record: dict, again: dict, experiment: Experiment) -> di
     """All that the card says of data and measures; JSON-serialisable."""
     params, images = record["params"], experiment.problem.images
     source = SOURCES[find(params["setting"]).source]
+    source = SOURCES[source.base] if isinstance(source, Derived) else source  # for its licence
     alike = [
         r["metrics"]
         for r in runs.finished(NOTEBOOK)
@@ -90,6 +91,7 @@ def described(run: str, record: dict, again: dict, experiment: Experiment) -> di
         "measures": {name: again[name] for name in CHANCE},
         "of_record": {name: record["metrics"][name] for name in CHANCE},
         "over_seeds": {name: [metrics[name] for metrics in alike] for name in CHANCE},
+        "parameters": record["metrics"]["parameters"]["denoiser"],
         "machine": f"{record['provenance']['device']} of {record['provenance']['machine']}",
     }
 
@@ -109,16 +111,12 @@ def card(content: dict) -> str:
         f"| {_over(c['over_seeds'][name], name)} |"
         for name in CHANCE
     )
-    repeat = (
-        "are, before they are rounded, those"
-        if c["repeat"]
-        else "are a repetition, on another machine or version, of those"
-    )
+    repeat = "bit for bit" if c["repeat"] else "up to the arithmetic of another machine or version"
     seeds = len(next(iter(c["over_seeds"].values())))
     return f"""# {c["method"]} on {c["setting"]}: a denoiser of {" x ".join(map(str, c["shape"]))} images
 
-Made by `python -m tiwlib.runs.model_card {c["run"]}` from the record `results/{NOTEBOOK}/{c["run"]}`; every number here
-stands in [card.json](card.json).
+Made by `python -m tiwlib.runs.model_card {c["run"]}` from the record
+`results/{NOTEBOOK}/{c["run"]}`; every number here stands in [card.json](card.json).
 
 ```python
 from tiwlib import sampling
@@ -131,9 +129,9 @@ x = sampling.sample(denoiser, 16, {tuple(c["shape"])}, sigma_data=denoiser.sigma
 ## Model
 
 A U-Net of {c["parameters"]:,} parameters with EDM's preconditioning, trained by {c["method"]} for {t["steps"]:,} steps
-of {t["batch_size"]} images, {c["reference_fraction"]:.0%} of which come from the reference set. The seed is
-{t["seed"]}. The weights {repeat} of the recorded run, which ran on the {c["machine"]}. They are stored in half
-precision, and the loader checks hash, shapes and finite values. sha256 of `{WEIGHTS}`:
+of {t["batch_size"]} images, {c["reference_fraction"]:.0%} of which come from the reference set, with seed {t["seed"]}.
+The weights are {repeat} those of the recorded run, which ran on the {c["machine"]}, and then rounded to half precision.
+The loader checks hash, shapes and finite values. sha256 of `{WEIGHTS}`:
 `{c["sha256"]}`.
 
 ## Data
@@ -160,7 +158,7 @@ mean over all {seeds} recorded seeds of this method, with Student's 95 % interva
 The model is for teaching and for tests: it draws samples without training. It is one seed; a comparison of methods
 needs all. The images are small, and the classifier puts a sample that it cannot read into some group all the same. The
 shares are fair only as far as the table says, and the reference set decides what counts as unbiased. Do not use the
-samples as data of {c["data"]["name"]}, and do not read the Frechet distance as FID.
+samples in place of the data, and do not read the Frechet distance as FID.
 """
 
 
