@@ -15,7 +15,7 @@
 # %% [markdown]
 # # 6. Results: all methods side by side
 #
-# **Question.** Which method comes nearest to the unbiased data, and at what price?
+# **Question.** Which method comes nearest to the unbiased data, how good are its samples, and are they new?
 #
 # This notebook trains nothing. It draws the paper's figures from the records under `results/`, as far as our runs
 # go; whatever is missing is named together with the command that makes it. The methods are those of
@@ -269,28 +269,12 @@ else:
 # **Figure: weights.** Histograms, a mean over seeds. On our data none is below 0.01, so IW-DSM does not lose its
 # images here as it does in the paper.
 #
-# ## What it costs
-#
-# The ratio network is fitted once for a split; runs that share it are each given its cost here. Beyond that, a
-# step of TIW-DSM is dearer than one of DSM by a forward and a backward pass through the ratio network.
-
-# %% tags=["nbval-ignore-output"]
-spent = records.costs(plain)
-if len(spent):
-    display(record.figure(plots.cost(spent), "cost"))
-    print(f"on {plain[0]['provenance']['device']}, {plain[0]['provenance']['machine']}")
-else:
-    print("the records hold no times of stages: python -m workflow.sweep --again workflow/ledger.yaml")
-
-# %% [markdown]
-# **Figure: seconds of each run.** A mark is one run. Runs shared the machine with others, so those of one method
-# differ as much as methods do, and nothing can be ranked by this figure: TIW-DSM, W-only and C-only even do the same
-# work. The [ledger](../book/ledger.md) has the cost of a step, timed in turns.
-#
 # ## What is missing of the paper
 #
 # The FID tables of CIFAR-10, CIFAR-100, FFHQ and CelebA, the subgroups of CelebA and the ablation at four sizes need a
-# GPU and are not run here. [From the paper to this repository](../book/paper.md) has each with its command.
+# GPU and are not run here: [from the paper to this repository](../book/paper.md) has each with its command. What a
+# training step costs, timed in turns, stands in the [ledger](../book/ledger.md): the runs shared their machine, so
+# their own seconds rank nothing.
 #
 # ## What we learned
 

@@ -1,4 +1,4 @@
-"""Records as tables, on records made up here: what may be compared, what a run cost, how its weights spread."""
+"""Records as tables, on records made up here: what may be compared, how its weights spread."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ from tiwlib.runs import cost
 from tiwlib.runs import tables as records
 
 
-def made(method="tiw_dsm", seed=0, folder=None, ratio="r", stages=None, images="i", split=None, **params):
+def made(method="tiw_dsm", seed=0, folder=None, ratio="r", images="i", split=None, **params):
     base = {"method": method, "seed": seed, "reference_fraction": None, "alpha": 1.0, "run": "", "steps": 9}
     return {
         "run": f"{method}-{seed}",
@@ -22,7 +22,6 @@ def made(method="tiw_dsm", seed=0, folder=None, ratio="r", stages=None, images="
         "metrics": {"setting": "digits-lt", "recall": 0.5, "n_reference": 50, "group_shares": [0.5, 0.5]},
         "provenance": {
             "hashes": {"images": images, "split": split or f"s{seed}", **({"ratio": ratio} if ratio else {})},
-            "stages": stages or {},
         },
     }  # fmt: skip
 
@@ -43,27 +42,6 @@ def test_the_table_has_numbers_and_keys():
     assert frame.method.tolist() == ["tiw_dsm", "dsm_obs_half"]
     assert frame.recall.tolist() == [0.5, 0.5] and frame.n_reference.tolist() == [50, 50]
     assert frame.setting.tolist() == ["digits-lt"] * 2 and "group_shares" not in frame
-
-
-def stage(seconds):
-    return {"seconds": seconds, "peak_memory_mb": 10 * seconds}
-
-
-def test_costs_are_those_of_the_method():
-    """The classifier measures whatever the method, and a part of a training is not its cost."""
-    runs = [
-        made("tiw_dsm", stages={"ratio": stage(30), "training": stage(5), "classifier": stage(70)}),
-        made("dsm_obs", ratio=None, stages={"training": stage(4)}),
-        made("dsm_ref", ratio=None, stages={"training_resumed": stage(1), "sampling": stage(2)}),
-        made("iw_dsm"),  # a record of before stages were noted
-    ]
-    costs = records.costs(runs)
-    seconds = costs.pivot(index="method", columns="stage", values="seconds")
-    assert set(seconds.columns) == {"ratio", "training", "sampling"}
-    assert seconds.ratio["tiw_dsm"] == 30 and seconds.training.to_dict() == pytest.approx(
-        {"dsm_obs": 4, "dsm_ref": np.nan, "tiw_dsm": 5}, nan_ok=True
-    )
-    assert records.costs(runs[3:]).empty
 
 
 def test_runs_of_one_seed_have_one_split():

@@ -104,23 +104,3 @@ def share_lines(shares: dict[str, list[float]], names: tuple[str, ...]) -> Figur
     figure.legend(*axes.get_legend_handles_labels(), loc="outside right center", frameon=False)
     sns.despine(figure)
     return close(figure)
-
-
-STAGES = {"ratio": "ratio network", "training": "training", "sampling": "sampling"}
-
-
-def cost(frame: pd.DataFrame) -> Figure:
-    """Seconds of each stage, a panel each, a mark for every run. frame: from tables.costs."""
-    order = in_order(frame.method)
-    shown = [stage for stage in STAGES if stage in set(frame.stage)]
-    size = (2.7 * len(shown) + 1.2, 0.32 * len(order) + 1)
-    figure, axes = plt.subplots(1, len(shown), figsize=size, sharey=True, squeeze=False)
-    for panel, stage in zip(axes[0], shown, strict=True):
-        part = frame[frame.stage == stage]
-        for row, key in enumerate(order):
-            seconds = part.seconds[part.method == key]
-            panel.plot(seconds, [row] * len(seconds), **style_of(key) | {"linestyle": "", "alpha": 0.8})
-        panel.set(xlabel=f"{STAGES[stage]} (seconds)", xlim=(0, None), ylim=(len(order) - 0.5, -0.5))
-    axes[0][0].set_yticks(range(len(order)), map(run_label, order))
-    sns.despine(figure)
-    return close(figure)

@@ -1,4 +1,4 @@
-"""The records of notebook 05 as tables: which runs may be compared, what they measured, and what they cost."""
+"""The records of notebook 05 as tables: which runs may be compared, and what they measured."""
 
 import re
 
@@ -96,20 +96,6 @@ def table(records: list[dict]) -> pd.DataFrame:
         for r in records
     ]
     return pd.DataFrame(rows)
-
-
-def costs(records: list[dict]) -> pd.DataFrame:
-    """A row for each run and stage: method, stage, seconds, peak_memory_mb; empty where no run has noted them.
-
-    A ratio is fitted once and cached: every run that used it has noted the cost of that fit. The classifier is left
-    out: it measures, whatever the method. So is training that was resumed: its time is but a part.
-    """
-    rows, left_out = [], ("classifier", "training_resumed")
-    for r in records:
-        key = run_key(r["params"])
-        stages = r["provenance"].get("stages", {})
-        rows += [{"method": key, "stage": s, **cost} for s, cost in stages.items() if s not in left_out]
-    return pd.DataFrame(rows, columns=["method", "stage", "seconds", "peak_memory_mb"])
 
 
 def weights(records: list[dict]) -> pd.DataFrame:
