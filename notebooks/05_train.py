@@ -131,9 +131,9 @@ if fitted:
 
 # %% [markdown]
 # **Figure: fitting the ratio.** Cross-entropy on training batches and on held-out images. The dotted line marks the
-# step whose weights are used. With the default parameters the held-out loss stays close to chance level while the
-# training loss falls: the network has 40 reference images to learn from. The paper stops its discriminator early too,
-# and gives it the features of an ImageNet classifier.
+# step whose weights are used: a fixed length, not the best step. With the default parameters the held-out loss stays
+# close to chance level, and rises again, while the training loss falls: the network has 40 reference images to learn
+# from. The paper stops its discriminator early too, and gives it the features of an ImageNet classifier.
 #
 # ## Training
 #

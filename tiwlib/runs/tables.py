@@ -16,7 +16,7 @@ LABELS = {
     "frechet": "Frechet distance (our classifier; less is better)",
     "precision": "precision (more is better)",
     "recall": "recall (more is better)",
-    "nearest": "distance to the nearest training image",
+    "nearest": "nearest training image (distance; 0 is a copy)",
 }
 FREE = (
     "run",
