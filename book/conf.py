@@ -18,6 +18,7 @@ smartquotes = False  # -- and ... stand in commands and shapes
 
 root_doc = "book/index"
 include_patterns = ["book/**.md", "notebooks/[0-9]*.ipynb", "docs/*.md", "data/README.md", "CONTRIBUTING.md"]
+include_patterns += ["pretrained/*/README.md"]
 exclude_patterns = ["build", ".*", "results", "checkpoints", "**/.ipynb_checkpoints", "shared"]
 exclude_patterns += ["docs/ledger.md"]  # the same claims for GitHub; book/ledger.md has them here
 # An annotation in a signature names a class by its last name alone, which two modules may share.

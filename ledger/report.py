@@ -22,6 +22,7 @@ from ledger.tables import (
     mnist,
     notebooks,
     plain,
+    pretrained,
     ratio,
     ratio_size,
     row,
@@ -107,6 +108,7 @@ PAGES = {
     PROJECT / "docs" / "estimators.md": (estimators,),
     PROJECT / "docs" / "baselines.md": (invdiff_losses,),
     PROJECT / "docs" / "ledger.md": (verdict, claims),
+    PROJECT / "docs" / "pretrained.md": (pretrained,),
     PROJECT / "docs" / "performance.md": (speed, ratio_size),
 }
 

@@ -262,13 +262,13 @@ def memorised(rows: list[dict]) -> str:
 
 SHOWS = {
     "01_density_ratio_2d": "scores, ratio, correction; what every objective converges to",
-    "04_biased_datasets": "the biased and the reference set of a setting",
+    "02_what_each_objective_learns": "where every objective ends, the released code's too",
     "03_ratio_accuracy": "error against noise level, training length, calibration",
+    "04_biased_datasets": "the biased and the reference set of a setting",
     "05_train": "one method on one split: samples, shares, distances",
     "06_results": "all methods, from the records alone",
-    "02_what_each_objective_learns": "where every objective ends, the released code's too",
-    "08_ablations": "the readers' questions: ratio quality, small noise, cost, better ratios",
     "07_baselines": "other ways to debias, side by side",
+    "08_ablations": "the readers' questions: ratio quality, small noise, cost, better ratios",
 }
 
 
@@ -279,6 +279,17 @@ def notebooks() -> str:
         run = {"05_train": "digits-lt-tiw_dsm-seed0", "07_baselines": "gmm"}.get(name, "default")
         seconds = record("provenance", name, run)["wall_seconds"]
         lines.append(line(f"[{name}](notebooks/{name}.ipynb)", shows, f"{seconds:.0f} s"))
+    return "\n".join(lines)
+
+
+def pretrained() -> str:
+    """The denoisers that are kept in git, from their cards."""
+    cards = [json.loads(path.read_text()) for path in sorted((PROJECT / "pretrained").glob("*/card.json"))]
+    lines = header("model", "data", "total variation ↓", "precision ↑", "recall ↑", "sha256")
+    for card in cards:
+        measures = (f"{card['measures'][name]:.3g}" for name in ("total_variation", "precision", "recall"))
+        link = f"[{card['run']}](../pretrained/{card['run']}/README.md)"
+        lines.append(line(link, plain(card["data"]["name"]), *measures, f"`{card['sha256'][:12]}...`"))
     return "\n".join(lines)
 
 

@@ -21,6 +21,11 @@
 # \big\| D(x;\sigma) - \big(x_0 + \sigma^2 \nabla_x \log w(x,\sigma)\big) \big\|^2, \qquad
 # w = \frac{r}{\pi r + 1 - \pi}$$
 #
+# Here $D$ is the denoiser, $x = x_0 + \sigma n$ a noisy image, $r$ the density ratio from the discriminator (the
+# paper's eq. 9) and $\pi$ the share of reference images in a batch; with $\pi = 1/2$ the weight is the paper's
+# $w = 2d$ (eq. 36-37). Every symbol stands in the [notation](../book/notation.md), and the loss line by line in
+# [notebook 01](01_density_ratio_2d.ipynb).
+#
 # `method` chooses the objective. DSM(ref) and DSM(obs) leave out $w$; IW-DSM takes $w(x_0, 0)$ and no
 # correction; W-only and C-only keep one half of TIW-DSM each.
 #
@@ -35,24 +40,22 @@ import pandas as pd
 from IPython.display import display
 
 from tiwlib import devices, plots, runs
-from tiwlib.measures import distances, inception, judges, weights
-from tiwlib.measures.judges import with_float64
-from tiwlib.measures.samples import balanced, of_samples, probabilities, see, set_hash
-from tiwlib.measures.shares import total_variation
+from tiwlib.measures import distances, inception, weights
 from tiwlib.networks import parameters_of
 from tiwlib.runs import cost, processes
 from tiwlib.runs.experiment import from_parameters
+from tiwlib.runs.measured import report
 from tiwlib.runs.pretrained import save_pretrained
 
 # %% tags=["parameters"]
 run = ""  # name of the record; empty: setting, method and seed
 method = "tiw_dsm"  # dsm_ref, dsm_obs, iw_dsm, tiw_dsm, w_only or c_only
-seed = 0  # of the split, the networks, the training and the samples
+seed = 0  # seed of the split, the networks, the training and the samples
 setting = "digits-lt"  # a name of `python -m tiwlib.data list`, or the path of a .json file
 root = "data"  # where downloads and arrays are kept
 source = ""  # a folder or zip of the setting's images, instead of a download
 biased = ""  # your own biased images, a folder or zip, instead of a setting
-reference = ""  # your own unbiased images, a folder or zip, beside `biased`
+reference = ""  # your own unbiased images, a folder or zip, together with `biased`
 biased_groups = ""  # groups of your own biased images, if any: "folders" or a CSV
 reference_groups = ""  # groups of your own unbiased images, if any: "folders" or a CSV
 size = 64  # side in pixels to which your own pair is cropped and scaled
@@ -65,26 +68,28 @@ ratio_dropout = 0.5  # dropout of the ratio network
 ratio_features = ""  # file of ResNet-18 weights, for a plain ratio on their frozen features; empty: none
 network = "small"  # the denoiser's size: "small", or "paper" for the paper's 55 million parameters
 width = 16  # channels of the small denoiser's first level
-dropout = 0.0  # of the denoiser
+dropout = 0.0  # dropout of the denoiser
 steps = 1000  # training length of the denoiser
-batch_size = 128  # images a step
-micro_batch = 0  # images at a time on each device, where a batch does not fit into its memory; 0: all
+batch_size = 128  # images in a training step of the denoiser
+micro_batch = 0  # images of a batch at a time on each device, where all do not fit into its memory; 0: all
 lr = 1e-3  # learning rate of the denoiser
-warmup = 50  # steps until the learning rate is reached
-lr_decay = False  # let the learning rate fall to zero along half a cosine
-ema_half_life = None  # of the average of the weights, in steps, a float; None is a fourteenth of the training
-flip = False  # mirror half of the images (not for digits)
+warmup = 50  # steps until the denoiser's learning rate is reached
+lr_decay = False  # let the denoiser's learning rate fall to zero along half a cosine
+ema_half_life = (
+    None  # half-life of the weights' average, in steps, a float; None: a fourteenth of the training
+)
+flip = False  # mirror half of the training images (not for digits)
 precision = "fp32"  # or "bf16": matrix products and convolutions in bfloat16
 compiled = False  # compile the networks first: takes minutes, pays on a GPU in long runs
 device = ""  # "" takes a GPU if there is one; or "cpu", "cuda", "cuda:1"
 num_processes = 1  # GPUs (or CPU processes) that share a batch, by torchrun
-checkpoint_minutes = 5.0  # between two saved states
+checkpoint_minutes = 5.0  # minutes between two saved states
 n_samples = 1000  # images drawn at the end
 sampling_steps = 18  # levels of the Heun sampler; the paper takes 40 for CelebA
-feature_extractor = ""  # of the distances: inception, classifier or none; empty is what suits the data
+feature_extractor = ""  # features of the distances: inception, classifier or none; empty: what suits the data
 inception_weights = ""  # path of weights-inception-2015-12-05-6726825d.pth; empty: torch-fidelity's download
 
-# %%
+# %% tags=["bookkeeping"]
 params = runs.parameters("05_train", globals())
 experiment = from_parameters(params)
 problem, chosen, on = experiment.problem, experiment.method, experiment.device
@@ -95,6 +100,7 @@ if inception_weights and extractor != "inception":
     raise ValueError(
         f"inception_weights={inception_weights!r}: the distances are not taken in Inception's features"
     )
+inception_file = None
 if extractor == "inception":
     inception_file = inception.weights(inception_weights and runs.PROJECT / inception_weights)
 run = experiment.name
@@ -106,9 +112,12 @@ print(
 # %% [markdown]
 # ## The ratio
 #
-# Fitted once for each split and cached in `checkpoints/`: methods that need the same one share it. The network
-# sees 80 % of both sets; the rest tells how far the training loss can be trusted. How its weights spread over the
-# biased images, at several noise levels, goes into `weights.csv` of the record.
+# The discriminator is fitted once for each split and cached in `checkpoints/`: methods that need the same ratio share
+# it. The network sees 80 % of both sets; the rest tells how far the training loss can be trusted. How its weights
+# spread over the biased images, at several noise levels, goes into `weights.csv` of the record.
+#
+# *Expect* the loss on held-out images to fall below chance level for as long as the network learns something that
+# carries over to images which it has not seen.
 
 # %%
 fitted = experiment.ratio()
@@ -121,10 +130,17 @@ if fitted:
     spread.to_csv(record.folder / "weights.csv", index=False)
 
 # %% [markdown]
+# **Figure: fitting the ratio.** Cross-entropy on training batches and on held-out images. The dotted line marks the
+# step whose weights are used: a fixed length, not the best step. With the default parameters the held-out loss stays
+# close to chance level, and rises again, while the training loss falls: the network has 40 reference images to learn
+# from. The paper stops its discriminator early too, and gives it the features of an ImageNet classifier.
+#
 # ## Training
 #
 # A run that was stopped goes on from its last state in `checkpoints/`. With `num_processes` above 1 the same loop
 # runs in so many processes under torchrun first, and here the finished state is resumed.
+#
+# *Expect* the loss to fall fast and then to level off.
 
 # %%
 denoiser = experiment.denoiser()
@@ -136,9 +152,12 @@ figure = plots.training_loss([r.step for r in reports], [r.loss for r in reports
 display(record.figure(figure, "training_loss"))
 
 # %% [markdown]
+# **Figure: training loss.** The mean between two reports. The weight is part of the loss, so its height must not be
+# compared between methods.
+#
 # ## Samples
 #
-# Below the samples, the training image nearest to each: a model that has memorised its few images draws them
+# *Expect* images that look like the data and are none of them: a model that has memorised its few images draws them
 # again.
 
 # %%
@@ -152,11 +171,20 @@ _, nearest = distances.nearest(samples[:12], data.images[seen], device=on)
 rows = [samples[:12], data.images[seen[nearest]]]
 figure = plots.image_grid(np.concatenate(rows), 12, ["sample", "nearest"])
 display(record.figure(figure, "nearest"))
+
+# %% [markdown]
+# **Figure: copies or not.** The first twelve samples, and below each its nearest training image. Where both rows are
+# the same the model copies; the distance, averaged over all samples, is `nearest` below.
+
+# %%
 plots.save_first(samples, record.folder / "samples.png")
 figure = plots.image_grid(samples[12 : 12 + 80], 16)
 display(record.figure(figure, "samples"))
 
 # %% [markdown]
+# **Figure: samples.** The next eighty samples in the order in which they were drawn. Nothing is picked. By eye most
+# can be named; how many lie among the real images is *precision* below.
+#
 # ## Measures
 #
 # A classifier of the groups, trained on all of the data, names the group of every sample. Distances between sets
@@ -168,92 +196,88 @@ display(record.figure(figure, "samples"))
 # tell it apart.
 
 # %% tags=["nbval-ignore-output"]
-judge, target, measured = None, None, {}
-measured_with = {
-    "seed": seed,
-    "training_images": {"count": len(seen), "sha256": set_hash(data, seen)},
-}
+found = report(experiment, samples, extractor, inception_file, stages=record.stages)
+measures = found.measures
 if has_groups:
-    with cost.stage(record.stages, "classifier", on):
-        judge, group_classifier = judges.of_data(data, device=on)
-    shares = problem.images.shares()
-    target = shares["reference"]
-    measured |= {
-        "classifier_accuracy": group_classifier.accuracy,
-        "group_names": list(data.group_names),
-        "biased_total_variation": total_variation(shares["biased"], target),
-    }
-    record.hashes["classifier"] = group_classifier.sha256
-    groups = probabilities(judge, samples).argmax(1)
-    plots.save_examples(samples, groups, len(target), record.folder / "samples_by_group.png")
-    print(f"classifier: accuracy {group_classifier.accuracy:.3f} on held-out images")
-
-# %% tags=["nbval-ignore-output"]
-exact, by_inception = with_float64(on), extractor == "inception"
-whose = {"judge": judge, "extractor": inception.Inception(inception_file, exact) if by_inception else None}
-real_rows = balanced(data.groups, target) if has_groups else split.reference
-with cost.stage(record.stages, "measures", exact):
-    real = see(data.images, real_rows, **whose) if extractor != "none" else None
-    measures = of_samples(
-        samples, **whose, real=real, training=data.images[seen], target=target, seed=seed, device=on
-    )
-if real:
-    sets = {"reference": split.reference, "biased": split.biased}
-    context = {
-        name: distances.between(
-            see(data.images, rows, **whose).features, real.features, inception=by_inception, seed=seed
-        )
-        for name, rows in sets.items()
-    }
-    table = {"samples": {name: measures[name] for name in context["biased"]}, **context}
-    display(pd.DataFrame(table).T.round(3))
-    measured |= {"n_real": len(real_rows), "context": context}
-    measured_with |= {
-        "real": {
-            "name": f"{data.name}, " + ("the reference set's shares" if has_groups else "reference set"),
-            "count": len(real_rows),
-            "sha256": set_hash(data, real_rows),
-        },
-        "feature_extractor": {
-            "name": extractor,
-            "sha256": inception.SHA256 if by_inception else group_classifier.sha256,
-            "dtype": "float64",
-        },
-    }
+    print(f"classifier: accuracy {found.about['classifier_accuracy']:.3f} on held-out images")
+    plots.save_examples(samples, found.groups, len(data.group_names), record.folder / "samples_by_group.png")
+if found.context:
+    display(plots.distance_table({"samples": measures, **found.context}))
 else:
-    towards = "" if has_groups else ", to the reference set"
-    print(f"no distances between sets: -p feature_extractor inception takes them{towards}")
+    print("no distances between sets: -p feature_extractor inception takes them")
 for name in ("total_variation", "fairness_discrepancy", "nearest"):
     if name in measures:
         print(f"{name:24s} {measures[name]:.3f}")
 
+# %% [markdown]
+# **Table: distances to the real images.** The kernel distance is the mean over random subsets, "+-" its standard
+# deviation over them. It estimates a squared distance without bias, so between sets that are alike it scatters around
+# 0 and may be negative. A subset has half of the smaller set, 25 images of the 50 reference images: that row is noise,
+# and its minus sign says nothing. Compare the Frechet distance, precision and recall instead.
+
 # %%
 if has_groups:
-    label = f"samples of {chosen.label}"
+    shares, label = problem.images.shares(), f"samples of {chosen.label}"
     figure = plots.group_shares(
         {
             "biased set": shares["biased"],
-            "reference set": target,
+            "reference set": shares["reference"],
             label: np.array(measures["group_shares"]),
         },
         data.group_names,
         {label: measures["group_intervals"]},
     )
     display(record.figure(figure, "group_shares"))
-    variation = measured["biased_total_variation"]
+    variation = found.about["biased_total_variation"]
     print(f"total variation of the biased set from the reference set: {variation:.3f}")
+
+# %% [markdown]
+# **Figure: shares of the groups.** Bars over the samples' shares are Wilson's 95 % intervals of counting the samples
+# of this one run, not of seeds. With the default parameters the samples lie between both sets: fairer than the biased
+# set, not fair. The paper reports the same kind of shift for the four subgroups of CelebA: closer to equal shares than
+# the data, not equal. One run says little; [notebook 06](06_results.ipynb) puts all methods and seeds side by side.
+#
+# ## What we learned
+
+# %% tags=["nbval-ignore-output"]
+if has_groups:
+    distance = f"{measures['total_variation']:.2f}"
+    print(
+        f"1. {chosen.label} draws groups at a total variation of {distance} from the reference set's shares;"
+    )
+    print(f"   that of the biased set is {variation:.2f}.")
+if found.context:
+    print(
+        f"2. {measures['precision']:.0%} of the samples lie among the real images (precision), and the samples"
+    )
+    print(f"   cover {measures['recall']:.0%} of the real images (recall).")
+print(
+    f"3. The mean distance of a sample to its nearest training image is {measures['nearest']:.2f}, in root mean"
+)
+print("   square over pixels; that of a copy is 0.")
+
+# %% [markdown]
+# What must come out again when this notebook runs anew, on any machine: in fifths, for the last digits depend on the
+# processor.
+
+# %%
+if has_groups:
+    left = measures["total_variation"] / variation
+    print(f"share of the bias that is left, in fifths: {round(5 * left) / 5:.1f}")
+if found.context:
+    print(f"precision, in fifths: {round(5 * measures['precision']) / 5:.1f}")
 
 # %% [markdown]
 # ## The record
 
-# %%
+# %% tags=["bookkeeping"]
 folder = save_pretrained(denoiser, record.folder / "denoiser")  # a diffusers folder
-record.hashes |= experiment.hashes
+record.hashes |= experiment.hashes | found.hashes
 record.hashes["denoiser"] = runs.sha256(folder / "diffusion_pytorch_model.safetensors")
 np.save(record.folder / "samples.npy", samples)
 history = pd.DataFrame({"step": [r.step for r in reports], "loss": [r.loss for r in reports]})
 history.to_csv(record.folder / "training.csv", index=False)
-measured |= {
+metrics = found.about | {
     **measures,
     "method": chosen.label,
     "setting": split.setting,
@@ -264,8 +288,7 @@ measured |= {
     "parameters": {"denoiser": parameters_of(denoiser)},
     "heldout_ratio_loss": fitted.heldout_loss if fitted else None,
     "final_loss": reports[-1].loss if reports else None,
-    "measured_with": measured_with,
 }
-record.finish(measured, device=devices.named(on))
+record.finish(metrics, device=devices.named(on))
 experiment.forget()  # a repetition trains again
 print(f"recorded: {run}")

@@ -86,7 +86,7 @@ class AuthorsFormula:
 
     Three things differ from theorem 1. The correction is the gradient of d, not of log d: smaller by the factor d.
     Its sign is the opposite. And one axis too many in the weighted loss, (B, 1, 1, B, C, H, W), lets every sample
-    carry the batch's mean weight. Do not train with it: notebook 04 shows where it ends.
+    carry the batch's mean weight. Do not train with it: notebook 02 shows where it ends.
 
     gradient_of: "d" (released) or "log d" (the paper). sign: -1 (released) or 1 (the paper). shared_weight: every
     sample has the batch's mean weight (released) or its own. Other values are ValueErrors.

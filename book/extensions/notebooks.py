@@ -26,17 +26,28 @@ def fold_bookkeeping(app, docname: str, source: list[str]) -> None:
 
 
 def describe_figures(app, doctree) -> None:
-    """A figure without an alternative text (the cell's metadata: mystnb.image.alt) gets its section's title as one.
+    """A figure without an alternative text (the cell's metadata: mystnb.image.alt) gets its caption as one.
 
+    The caption is the paragraph below it that begins with a bold "Figure"; without one its section's title stands in.
     Each also gets a width, for Sphinx links scaled images to their full size; the style sheet undoes the scaling.
     """
     for image in doctree.findall(nodes.image):
         if not image.get("alt"):
-            section = image.parent
-            while not isinstance(section, nodes.section):
-                section = section.parent
-            image["alt"] = f"Figure of the section “{section.next_node(nodes.title).astext()}”"
+            image["alt"] = caption(image)
         image["width"] = "100%"
+
+
+def caption(image: nodes.image) -> str:
+    """What is said of a figure, in words."""
+    cell = image
+    while not isinstance(cell.parent, nodes.section):
+        cell = cell.parent
+    section = cell.parent
+    below = next(iter(section[section.index(cell) + 1 :]), None)
+    words = [node for node in below.children if node.astext()] if isinstance(below, nodes.paragraph) else []
+    if words and isinstance(words[0], nodes.strong) and words[0].astext().startswith("Figure"):
+        return " ".join(below.astext().split())
+    return f"Figure of the section “{section.next_node(nodes.title).astext()}”"
 
 
 def contents() -> str:

@@ -158,6 +158,11 @@ def outcome(claim: dict) -> str:
     return f"[[{mark}]{{.tile .{kind}}} {statement}. Here:{number} ({where})]{{.outcome}}"
 
 
+def outcomes(*patterns: str) -> str:
+    """A list of the claims with these ids, each with our number and verdict. A pattern without one is a ValueError."""
+    return "\n".join(f"- {outcome(claim)}" for claim in of(Item("outcomes", claims=patterns)))
+
+
 def table(part: str) -> str:
     """The table of one part: equations, figures, tables or settings."""
     known = entries()

@@ -31,7 +31,8 @@ def test_every_notebook_and_page_of_the_docs_is_in_the_book(book):
     wanted = [f"notebooks/{stem}.html" for stem in NOTEBOOKS]
     wanted += [f"docs/{path.stem}.html" for path in (ROOT / "docs").glob("[!l]*.md")]  # not ledger.md
     wanted += [
-        f"book/{name}.html" for name in ("index", "paper", "ledger", "notation", "checklists", "own_images")
+        f"book/{name}.html"
+        for name in ("index", "paper", "questions", "ledger", "notation", "checklists", "own_images")
     ]
     wanted += ["book/interactive/index.html", "data/README.html", "search.html", "genindex.html"]
     assert set(wanted) <= set(book.pages)
@@ -98,6 +99,8 @@ def test_what_a_notebook_gets(tmp_path):
     picture = {"output_type": "display_data", "data": {"image/png": PNG}, "metadata": {}}
     cells[2] |= {"outputs": [picture], "metadata": {"mystnb": {"image": {"alt": "Two modes."}}}}
     cells.append(cells[2] | {"outputs": [picture | {"data": {"image/png": OTHER_PNG}}], "metadata": {}})
+    said = "**Figure: modes.** One bold word,\nand $x$."
+    cells += [dict(cells[-1]), {"cell_type": "markdown", "metadata": {}, "source": said}]
     notebook = {
         "cells": cells,
         "metadata": {"kernelspec": KERNEL},
@@ -112,7 +115,12 @@ def test_what_a_notebook_gets(tmp_path):
         "folded = 1" in page.find("details").get_text() and "shown = 2" not in page.find("details").get_text()
     )
     texts = [image["alt"] for image in page.find("article").find_all("img")]
-    assert texts == ["Two modes.", "Figure of the section “A notebook”"]  # the cell's own, or its section's
+    # the cell's own, its section's, or its caption
+    assert texts == [
+        "Two modes.",
+        "Figure of the section “A notebook”",
+        "Figure: modes. One bold word, and x.",
+    ]
     buttons = [a["href"] for a in page.find(class_="launch").find_all("a")]
     assert buttons[1].startswith("https://mybinder.org/v2/gh/owner/name/main")
     assert buttons[2] == "https://colab.research.google.com/github/owner/name/blob/main/notebooks/01_a.ipynb"

@@ -11,6 +11,7 @@ PAGES = [
     "index",
     "interactive/index",
     "paper",
+    "questions",
     "ledger",
     "notation",
     "checklists",

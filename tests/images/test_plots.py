@@ -3,9 +3,11 @@
 import io
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tiwlib import plots
+from tiwlib.measures.intervals import mean_interval
 from tiwlib.plots import data as of_data
 from tiwlib.plots import methods as of_methods
 from tiwlib.plots.baselines import needs_and_shares
@@ -47,3 +49,31 @@ def test_plain_text_is_drawn_as_it_stands(name):
 
     text, is_mathematics = Text()._preprocess_math(plain(name))
     assert not is_mathematics and text == name
+
+
+def test_a_comparison_draws_intervals_of_four_runs_and_more_within_the_range():
+    """Three runs have none; one of a recall ends at 1."""
+    values = {"tiw_dsm": [0.9, 0.99, 0.97, 0.6], "dsm_obs": [0.5, 0.6, 0.7]}
+    rows = [{"method": key, "recall": value} for key, part in values.items() for value in part]
+    figure = of_methods.comparison(pd.DataFrame(rows), {"recall": "recall (more is better)"})
+    (panel,) = figure.axes
+    (bar,) = [line for line in panel.collections if len(line.get_segments())]
+    (segment,) = bar.get_segments()
+    mean, low, _ = mean_interval(values["tiw_dsm"])
+    assert segment[:, 0] == pytest.approx([low, 1.0]) and segment[0, 1] > 1, (
+        "in the row of tiw_dsm, a little below"
+    )
+    assert panel.get_xlabel() == "recall\n(more is better)"
+
+
+def test_the_distances_of_a_set_are_told_with_their_scatter():
+    """A negative kernel distance stands beside its deviation and the size of its subsets."""
+    cell = {"frechet": 8.538, "kernel_distance": -204.149, "kernel_distance_std": 341.894}
+    cell |= {"kernel_distance_subset_size": 25, "precision": 1.0, "recall": 0.951}
+    table = plots.distance_table({"reference": cell})
+    assert table.loc["reference"].tolist() == ["8.54", "-204 +- 342 (subsets of 25)", "1.000", "0.951"]
+    fid = {
+        name.replace("frechet", "fid").replace("kernel_distance", "kid"): value
+        for name, value in cell.items()
+    }
+    assert list(plots.distance_table({"reference": fid})) == ["FID", "KID", "precision", "recall"]

@@ -115,7 +115,6 @@ FIGURES = {
     "trade_off": lambda: plots.trade_off(FRAME, "recall", "share", ("recall", "share")),
     "differences": lambda: plots.differences(FRAME[FRAME.n == 1], "dsm_obs_half", {"recall": "recall"}),
     "shares_by_objective": lambda: plots.shares_by_objective(FRAME, 0.5, 0.35),
-    "cost": lambda: plots.cost(FRAME),
     "all_problems": lambda: plots.all_problems({"gmm": BASELINE}),
     "needs_and_shares": lambda: plots.needs_and_shares(
         BASELINE, ("a", "b"), np.array([0.9, 0.1]), np.full(2, 0.5)
@@ -153,7 +152,7 @@ def test_a_sweep_over_methods_has_their_looks():
     assert len({colour for colour, marker in found}) == 3
 
 
-@pytest.mark.parametrize("name", ["comparison", "cost", "differences"])
+@pytest.mark.parametrize("name", ["comparison", "differences"])
 def test_rows_are_in_the_order_of_the_methods(name):
     figure = FIGURES[name]()
     labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]

@@ -1,4 +1,4 @@
-"""Records as tables, on records made up here: what may be compared, what a run cost, how its weights spread."""
+"""Records as tables, on records made up here: what may be compared, how its weights spread."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ from tiwlib.runs import cost
 from tiwlib.runs import tables as records
 
 
-def made(method="tiw_dsm", seed=0, folder=None, ratio="r", stages=None, images="i", split=None, **params):
+def made(method="tiw_dsm", seed=0, folder=None, ratio="r", images="i", split=None, **params):
     base = {"method": method, "seed": seed, "reference_fraction": None, "alpha": 1.0, "run": "", "steps": 9}
     return {
         "run": f"{method}-{seed}",
@@ -22,7 +22,6 @@ def made(method="tiw_dsm", seed=0, folder=None, ratio="r", stages=None, images="
         "metrics": {"setting": "digits-lt", "recall": 0.5, "n_reference": 50, "group_shares": [0.5, 0.5]},
         "provenance": {
             "hashes": {"images": images, "split": split or f"s{seed}", **({"ratio": ratio} if ratio else {})},
-            "stages": stages or {},
         },
     }  # fmt: skip
 
@@ -43,27 +42,6 @@ def test_the_table_has_numbers_and_keys():
     assert frame.method.tolist() == ["tiw_dsm", "dsm_obs_half"]
     assert frame.recall.tolist() == [0.5, 0.5] and frame.n_reference.tolist() == [50, 50]
     assert frame.setting.tolist() == ["digits-lt"] * 2 and "group_shares" not in frame
-
-
-def stage(seconds):
-    return {"seconds": seconds, "peak_memory_mb": 10 * seconds}
-
-
-def test_costs_are_those_of_the_method():
-    """The classifier measures whatever the method, and a part of a training is not its cost."""
-    runs = [
-        made("tiw_dsm", stages={"ratio": stage(30), "training": stage(5), "classifier": stage(70)}),
-        made("dsm_obs", ratio=None, stages={"training": stage(4)}),
-        made("dsm_ref", ratio=None, stages={"training_resumed": stage(1), "sampling": stage(2)}),
-        made("iw_dsm"),  # a record of before stages were noted
-    ]
-    costs = records.costs(runs)
-    seconds = costs.pivot(index="method", columns="stage", values="seconds")
-    assert set(seconds.columns) == {"ratio", "training", "sampling"}
-    assert seconds.ratio["tiw_dsm"] == 30 and seconds.training.to_dict() == pytest.approx(
-        {"dsm_obs": 4, "dsm_ref": np.nan, "tiw_dsm": 5}, nan_ok=True
-    )
-    assert records.costs(runs[3:]).empty
 
 
 def test_runs_of_one_seed_have_one_split():
@@ -126,3 +104,33 @@ def test_an_interval_is_students_and_one_run_has_none():
     mean, half = summary(pd.Series([1.0, 2.0, 3.0]))
     assert (mean, half) == pytest.approx((2, 4.302653 / 3**0.5), rel=1e-6)  # t(0.975, 2) s / sqrt(n), s = 1
     assert summary(pd.Series([4.0]))[0] == 4 and np.isnan(summary(pd.Series([4.0]))[1])
+
+
+def frame_of(values: dict[str, dict[int, float]]) -> pd.DataFrame:
+    """A row for each method and seed; the split is that of the seed."""
+    rows = [(method, seed, f"s{seed}", value) for method, by in values.items() for seed, value in by.items()]
+    return pd.DataFrame(rows, columns=["method", "seed", "split", "recall"])
+
+
+def test_means_over_seeds():
+    found = records.summary(frame_of({"tiw_dsm": {0: 1.0, 1: 2.0, 2: 3.0}, "dsm_obs": {0: 4.0}}), ["recall"])
+    cell = found["tiw_dsm"]["recall"]
+    assert found["tiw_dsm"]["seeds"] == 3 and cell["seeds"] == [1.0, 2.0, 3.0] and cell["mean"] == 2
+    assert cell["high"] - 2 == pytest.approx(4.302653 / 3**0.5, rel=1e-6)  # t(0.975, 2) s / sqrt(n), s = 1
+    assert found["dsm_obs"] == {
+        "seeds": 1,
+        "recall": {"mean": 4.0, "low": None, "high": None, "seeds": [4.0]},
+    }
+
+
+def test_differences_are_those_of_pairs_and_in_order():
+    """Seeds that one of the two lacks are left out; what both have in common drops out."""
+    values = {"c_only": {0: 1.5, 1: 11.5, 7: 0.0}, "tiw_dsm": {1: 10.0, 0: 1.0, 3: 5.0}, "dsm_obs": {0: 1.0}}
+    found = records.paired(frame_of(values), "tiw_dsm", ["recall"])
+    assert list(found) == ["c_only"] and found["c_only"]["pairs"] == 2  # dsm_obs has one pair
+    assert found["c_only"]["recall"]["seeds"] == [0.5, 1.5] and found["c_only"]["recall"]["mean"] == 1
+    other = frame_of(values).replace({"split": {"s1": "another"}})
+    other.loc[other.method == "tiw_dsm", "split"] = "s" + other.seed[other.method == "tiw_dsm"].astype(str)
+    assert records.paired(other, "tiw_dsm", ["recall"]) == {}, "a seed on another split is no pair"
+    several = frame_of({name: {0: 1.0, 1: 2.0} for name in ("c_only", "tiw_dsm", "dsm_ref")})
+    assert list(records.paired(several, "tiw_dsm", ["recall"])) == ["dsm_ref", "c_only"]

@@ -12,7 +12,7 @@ from tiwlib.plots.data import (
     side_by_side,
     use_of_groups,
 )
-from tiwlib.plots.methods import as_table, comparison, cost, share_lines, training_loss
+from tiwlib.plots.methods import as_table, comparison, distance_table, share_lines, training_loss
 from tiwlib.plots.ratio import calibration, fit_history, ratio_error_against_sigma, stopping, weights
 from tiwlib.plots.sweeps import against, differences, trade_off
 from tiwlib.plots.two_d import samples_2d, scores_and_ratio, shares_by_objective
@@ -24,9 +24,9 @@ __all__ = [
     "baseline_table",
     "calibration",
     "comparison",
-    "cost",
     "costs",
     "differences",
+    "distance_table",
     "fit_history",
     "group_shares",
     "image_grid",

@@ -8,7 +8,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from PIL import Image
 
-from tiwlib.plots.style import close, plain
+from tiwlib.plots.style import close, plain, style_of_label
 from tiwlib.runs.tables import run_label
 
 FEW = 20  # groups that can still be told apart by name
@@ -31,23 +31,31 @@ def image_grid(images: np.ndarray, columns: int = 10, titles: list[str] | None =
     return close(figure)
 
 
+# Sets of images: neutral colours, for the others are the methods'.
+SET_COLOURS = {"biased set": "0.45", "reference set": "0.8"}
+
+
 def group_shares(
     shares: dict[str, np.ndarray], names: tuple[str, ...], intervals: dict | None = None
 ) -> Figure:
-    """Bars of the share of each group, a colour for each set. intervals: (G, 2) by set, drawn as error bars."""
+    """Bars of the share of each group, a colour for each set. intervals: (G, 2) by set, drawn as error bars.
+
+    "samples of <method>" have the method's colour.
+    """
     figure, axes = plt.subplots(figsize=(max(5.0, 0.75 * len(names)), 3.0))
     width = 0.8 / len(shares)
     hatches = ("", "///", "...", "xxx")
     for i, (label, values) in enumerate(shares.items()):
         at = np.arange(len(names)) + (i - (len(shares) - 1) / 2) * width
-        style = {"color": f"C{i}", "hatch": hatches[i % 4], "edgecolor": "white", "label": plain(label)}
+        colour = SET_COLOURS.get(label) or style_of_label(label.removeprefix("samples of "), i)["color"]
+        style = {"color": colour, "hatch": hatches[i % 4], "edgecolor": "white", "label": plain(label)}
         bounds = (intervals or {}).get(label)
         bars = None if bounds is None else np.abs(np.asarray(bounds).T - values)
-        axes.bar(at, values, width, yerr=bars, error_kw={"linewidth": 1}, **style)
+        axes.bar(at, values, width, yerr=bars, error_kw={"linewidth": 1, "capsize": 2}, **style)
     axes.set_xticks(
         range(len(names)), [plain(name) for name in names], rotation=0 if max(map(len, names)) < 4 else 30
     )
-    axes.set(ylabel="share of images")
+    axes.set(xlabel="group", ylabel="share of images")
     axes.legend(frameon=False)
     sns.despine(figure)
     return close(figure)
@@ -141,22 +149,28 @@ def side_by_side(kept: dict[str, Path], captions: dict[str, str]) -> Figure:
     return close(figure)
 
 
+ACROSS = 4  # panels of samples_by_group in a row
+
+
 def samples_by_group(kept: dict[str, Path], names: tuple[str, ...]) -> Figure:
     """What `save_examples` wrote, a panel for each method (key -> path); names: of the groups, for the rows."""
     names = names[:FEW]
-    figure, axes = plt.subplots(
-        1, len(kept), figsize=(1.75 * len(kept) + 0.6, 0.22 * len(names) + 0.4), squeeze=False
-    )
-    for panel, (key, path) in zip(axes[0], kept.items(), strict=True):
+    rows, columns = -(-len(kept) // ACROSS), min(ACROSS, len(kept))
+    size = (2.6 * columns + 0.6, rows * (0.3 * len(names) + 0.5))
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
+    for panel in axes.flat[len(kept) :]:
+        panel.set_axis_off()
+    for panel, (key, path) in zip(axes.flat, kept.items(), strict=False):
         with Image.open(path) as image:
             pixels = np.asarray(image)
         panel.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-        panel.set(title=run_label(key), xticks=[], yticks=[])
+        panel.set(title=run_label(key), xticks=[])
         for row in range(1, len(names)):
             panel.axhline(row * len(pixels) / len(names) - 0.5, color="white", linewidth=1.5)
+        for column in range(1, EXAMPLES):
+            panel.axvline(column * pixels.shape[1] / EXAMPLES - 0.5, color="white", linewidth=1)
         sns.despine(ax=panel, left=True, bottom=True)
-    axes[0][0].set_yticks(
-        (np.arange(len(names)) + 0.5) * len(pixels) / len(names) - 0.5, [plain(name) for name in names]
-    )
-    axes[0][0].tick_params(left=False)
+        middles = (np.arange(len(names)) + 0.5) * len(pixels) / len(names) - 0.5
+        panel.set_yticks(middles, [plain(name) for name in names])
+        panel.tick_params(left=False)
     return close(figure)

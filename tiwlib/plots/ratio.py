@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from tiwlib.noise import vp_time
 from tiwlib.plots.style import close
+from tiwlib.runs.tables import TIME
 
 
 def ratio_error_against_sigma(frame: pd.DataFrame) -> Figure:
@@ -89,21 +90,21 @@ def calibration(frame: pd.DataFrame) -> Figure:
 
 
 def fit_history(histories: dict[str, pd.DataFrame], kept: dict[str, int]) -> Figure:
-    """Loss on training batches and held-out samples while a ratio is fitted; a line where weights were kept."""
+    """Loss on training batches and held-out samples while a ratio is fitted; a line at the weights that are used.
+
+    Keys: TIME of runs.tables, "time_dependent" or "time_independent".
+    """
     figure, axes = plt.subplots(
-        1, len(histories), figsize=(4.2 * len(histories), 2.9), sharey=True, squeeze=False
+        1, len(histories), figsize=(4.2 * len(histories) + 2.2, 2.9), sharey=True, squeeze=False
     )
     for panel, (name, history) in zip(axes[0], histories.items(), strict=True):
-        panel.plot(history.step, history.train_loss, "--", color="C1", label="training")
-        panel.plot(history.step, history.heldout_loss, "-", color="C0", label="held out")
-        panel.axhline(np.log(2), color="0.6", linewidth=1)
-        panel.annotate(
-            "chance level, log 2", (history.step.max(), np.log(2)), va="bottom", ha="right", color="0.4"
-        )
-        panel.axvline(kept[name], color="black", linestyle=":", label=f"kept: step {kept[name]}")
-        panel.set(title=name, xlabel="step", ylim=(0, 1.2))
-        panel.legend(frameon=False, loc="lower left")
+        panel.axhline(np.log(2), color="0.6", linewidth=1, label="chance level, log 2")
+        panel.plot(history.step, history.train_loss, "--", color="0.35", label="training")
+        panel.plot(history.step, history.heldout_loss, "-", color="black", label="held out")
+        panel.axvline(kept[name], color="black", linestyle=":", label="the weights that are used")
+        panel.set(title=f"{TIME.get(name, name)} ratio", xlabel="step")
     axes[0][0].set_ylabel("cross-entropy (nats)")
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside right center", frameon=False)
     sns.despine(figure)
     return close(figure)
 
@@ -116,7 +117,7 @@ def weights(frame: pd.DataFrame) -> Figure:
     """
     sigmas = sorted(frame.sigma.unique())
     figure, axes = plt.subplots(
-        1, len(sigmas), figsize=(2.3 * len(sigmas) + 0.6, 3.1), sharex=True, squeeze=False
+        1, len(sigmas), figsize=(2.3 * len(sigmas) + 0.6, 3.1), sharex=True, sharey=True, squeeze=False
     )
     edges = sorted(frame.log10_w.unique())
     width = edges[1] - edges[0]
@@ -135,7 +136,7 @@ def weights(frame: pd.DataFrame) -> Figure:
         panel.set_title(rf"$\sigma = {sigma:g}$")
         where = {"xycoords": "axes fraction", "va": "top", "fontsize": "small"}
         panel.annotate("\n".join(["$r$ below 0.01:", *lines]), (0.02, 0.98), **where)
-        panel.set(xlabel="weight $w$", yticks=[], ylim=(0, 1.35 * frame.share[frame.sigma == sigma].max()))
+        panel.set(xlabel="weight $w$", ylim=(0, 1.35 * frame.share.max()))
     seen = frame[frame.share > 0].log10_w
     low = int(np.floor(min(seen.min(), -2.2)))
     ticks = range(low, int(np.ceil(seen.max())) + 1)
@@ -143,5 +144,5 @@ def weights(frame: pd.DataFrame) -> Figure:
     axes[0][0].set(xlim=(low, ticks[-1]), ylabel="share of the biased images")
     lines = axes[0][0].get_legend_handles_labels()
     figure.legend(*lines, loc="outside upper center", ncols=2, frameon=False)
-    sns.despine(figure, left=True)
+    sns.despine(figure)
     return close(figure)

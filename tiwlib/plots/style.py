@@ -74,3 +74,8 @@ def close(figure: Figure) -> Figure:
 def plain(text: str) -> str:
     """Text as it stands, for names that a reader has given: between two $ matplotlib would read mathematics."""
     return text.replace("$", r"\$")
+
+
+def in_lines(label: str) -> str:
+    """The label of an axis in two lines, the second with what stands in brackets: "recall (more is better)"."""
+    return label.replace(" (", "\n(", 1)

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
 
 from tiwlib.measures.intervals import mean_interval
-from tiwlib.plots.style import close, style_of
+from tiwlib.plots.style import close, in_lines, style_of
 from tiwlib.runs.tables import in_order, run_label
 
 
@@ -34,7 +34,7 @@ def against(frame: pd.DataFrame, x: str, xlabel: str, measures: dict[str, str]) 
             style = style_of(method) | {"capsize": 2, "label": run_label(method)}
             aside = 1.03 ** (i - 1.5)  # so that intervals do not hide each other
             panel.errorbar(part.index * aside, mean, half, markersize=5, linewidth=1.2, **style)
-        panel.set(xscale="log", xlabel=xlabel, ylabel=label, ylim=(0, None))
+        panel.set(xscale="log", xlabel=xlabel, ylabel=in_lines(label), ylim=(0, None))
         panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         panel.xaxis.set_minor_locator(NullLocator())
     lines = axes[0][0].get_legend_handles_labels()
@@ -44,7 +44,7 @@ def against(frame: pd.DataFrame, x: str, xlabel: str, measures: dict[str, str]) 
 
 
 def trade_off(frame: pd.DataFrame, x: str, y: str, labels: tuple[str, str]) -> Figure:
-    """Quality x against bias y, a path over alpha for each method; down and left is better.
+    """Quality x against bias y, the powers of each method along a dotted line; down and left is better.
 
     frame: columns method (key), alpha, seed, x, y; labels: of both axes.
     """
@@ -53,12 +53,12 @@ def trade_off(frame: pd.DataFrame, x: str, y: str, labels: tuple[str, str]) -> F
         part = frame[frame.method == method]
         points = {a: (summary(rows[x]), summary(rows[y])) for a, rows in part.groupby("alpha")}
         (mean_x, half_x), (mean_y, half_y) = np.array(list(points.values())).transpose(1, 2, 0)
-        style = style_of(method) | {"label": run_label(method)}
-        panel.errorbar(mean_x, mean_y, half_y, half_x, elinewidth=0.5, markersize=6, **style)
+        style = style_of(method) | {"label": run_label(method), "linestyle": ":"}
+        panel.errorbar(mean_x, mean_y, half_y, half_x, elinewidth=0.8, linewidth=0.6, capsize=2, **style)
         for alpha, at_x, at_y in zip(points, mean_x, mean_y, strict=True):
             offset = {"xytext": (5, 5 if i else -12), "textcoords": "offset points"}
             panel.annotate(f"{alpha:g}", (at_x, at_y), color=style["color"], fontsize="small", **offset)
-    panel.set(xlabel=labels[0], ylabel=labels[1], xlim=(0, None), ylim=(0, None))
+    panel.set(xlabel=labels[0], ylabel=in_lines(labels[1]), xlim=(0, None), ylim=(0, None))
     panel.xaxis.set_minor_formatter(NullFormatter())
     panel.legend(frameon=False, title=r"power $\alpha$ at each point")
     sns.despine(figure)
@@ -82,7 +82,7 @@ def differences(frame: pd.DataFrame, base: str, measures: dict[str, str]) -> Fig
             style = style_of(method) | {"linestyle": "", "alpha": 0.8, "markersize": 5}
             panel.plot(paired, np.full(len(paired), row), **style)
             panel.errorbar(mean, row + 0.22, xerr=half, fmt="D", color="black", capsize=3, markersize=4)
-        panel.set(xlabel=f"difference in\n{label}", ylim=(len(order) - 0.4, -0.6))
+        panel.set(xlabel=f"difference in\n{in_lines(label)}", ylim=(len(order) - 0.4, -0.6))
         panel.set_yticks(
             range(len(order)), [f"{run_label(method)} minus {run_label(base)}" for method in order]
         )

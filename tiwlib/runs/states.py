@@ -112,10 +112,16 @@ def _read(path: Path) -> tuple[dict, dict[str, Tensor]]:
 
 
 def _damaged(saved: dict[str, Tensor], network: nn.Module, ema: EMAModel) -> str | None:
-    """The first weight, if any, that is missing, of a shape that would be broadcast, or not finite."""
+    """The first weight, if any, of network or average that is unusable."""
     weights = {f"network.{name}": value for name, value in network.state_dict().items()}
     weights |= {f"ema.{i}": value for i, value in enumerate(ema.shadow_params)}
+    return first_unusable(saved, weights)
+
+
+def first_unusable(saved: dict[str, Tensor], weights: dict[str, Tensor]) -> str | None:
+    """The first of `weights`, if any, that is missing in `saved`, there of another shape, or not finite."""
     for name, value in weights.items():
+        # a smaller shape would be broadcast
         if name not in saved or saved[name].shape != value.shape or not saved[name].isfinite().all():
             return name
     return None

@@ -1,13 +1,23 @@
-"""The records of notebook 05 as tables: which runs may be compared, what they measured, and what they cost."""
+"""The records of notebook 05 as tables: which runs may be compared, and what they measured."""
 
 import re
 
 import pandas as pd
 
+from tiwlib.measures.intervals import mean_interval
 from tiwlib.objectives import METHODS
 from tiwlib.runs.record import differences
 
 TIME = {"time_dependent": "time-dependent", "time_independent": "time-independent"}
+# Measures of a run that are compared, and what axes and tables call them.
+LABELS = {
+    "total_variation": "total variation of shares (0 is fair)",
+    "fid": "FID (Inception; less is better)",
+    "frechet": "Frechet distance (our classifier; less is better)",
+    "precision": "precision (more is better)",
+    "recall": "recall (more is better)",
+    "nearest": "nearest training image (distance; 0 is a copy)",
+}
 FREE = (
     "run",
     "method",
@@ -88,20 +98,6 @@ def table(records: list[dict]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def costs(records: list[dict]) -> pd.DataFrame:
-    """A row for each run and stage: method, stage, seconds, peak_memory_mb; empty where no run has noted them.
-
-    A ratio is fitted once and cached: every run that used it has noted the cost of that fit. The classifier is left
-    out: it measures, whatever the method. So is training that was resumed: its time is but a part.
-    """
-    rows, left_out = [], ("classifier", "training_resumed")
-    for r in records:
-        key = run_key(r["params"])
-        stages = r["provenance"].get("stages", {})
-        rows += [{"method": key, "stage": s, **cost} for s, cost in stages.items() if s not in left_out]
-    return pd.DataFrame(rows, columns=["method", "stage", "seconds", "peak_memory_mb"])
-
-
 def weights(records: list[dict]) -> pd.DataFrame:
     """weights.csv of the runs of TIW-DSM and IW-DSM that have one, a mean over seeds; may be empty.
 
@@ -125,3 +121,39 @@ def vanishing(spread: pd.DataFrame) -> dict[float, float]:
     """
     low = spread[spread.log10_w < -1.75]
     return {float(sigma): float(low.share[low.sigma == sigma].sum()) for sigma in spread.sigma.unique()}
+
+
+def summary(frame: pd.DataFrame, measures) -> dict[str, dict]:
+    """Each measure by method: key -> {"seeds": runs, measure: {mean, low, high, seeds}}; one run has no interval.
+
+    frame: as from `table`; measures: names of its columns.
+    """
+    rows = {}
+    for key, part in frame.groupby("method", sort=False):
+        rows[key] = {"seeds": len(part)}
+        for name in measures:
+            values = part[name].tolist()
+            mean, low, high = mean_interval(values) if len(values) > 1 else (values[0], None, None)
+            rows[key][name] = {"mean": mean, "low": low, "high": high, "seeds": values}
+    return rows
+
+
+def paired(frame: pd.DataFrame, base: str, measures) -> dict[str, dict]:
+    """Each method minus the method `base`: key -> {"pairs": n, measure: {mean, low, high, seeds}}, in order.
+
+    A pair is two runs of one seed on one split; a method of fewer than two pairs is left out. frame, measures: as in
+    `summary`.
+    """
+    runs = frame.assign(pair=list(zip(frame.seed, frame.split, strict=True)))
+    of_method = {key: part.set_index("pair") for key, part in runs.groupby("method", sort=False)}
+    rows = {}
+    for key in in_order(of_method):
+        pairs = sorted(of_method[key].index.intersection(of_method[base].index))
+        if key == base or len(pairs) < 2:
+            continue
+        rows[key] = {"pairs": len(pairs)}
+        for name in measures:
+            values = [of_method[key][name][pair] - of_method[base][name][pair] for pair in pairs]
+            mean, low, high = mean_interval(values)
+            rows[key][name] = {"mean": mean, "low": low, "high": high, "seeds": values}
+    return rows
