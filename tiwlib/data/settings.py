@@ -38,6 +38,11 @@ def _hue(source: str, share: float, reference_share: float = 0.05, total: int = 
     return Setting(source, "group_share", {"group": "red", "share": share, "total": total}, reference_share)
 
 
+def _balanced(source: str, reference_share: float = 0.05, total: int = 10_000) -> Setting:
+    """No bias at all: what plain training on as many unbiased images draws, a row beside the biased settings."""
+    return Setting(source, "long_tail", {"imbalance": 1.0, "total": total}, reference_share)
+
+
 def _ffhq(share: float) -> Setting:
     return Setting("ffhq", "group_share", {"group": "female", "share": share, "total": 20_000}, 0.05)
 
@@ -53,6 +58,8 @@ SETTINGS = {
     "digits-lt": _long_tail("digits", 0.10, imbalance=0.05, total=500),
     "digits-lt-25": _long_tail("digits", 0.25, imbalance=0.05, total=500),
     "digits-lt-50": _long_tail("digits", 0.50, imbalance=0.05, total=500),
+    "digits-balanced": _balanced("digits", 0.10, 500),
+    "digits-colour-balanced": _balanced("digits-colour", 0.10, 500),
     "digits-colour-90": _hue("digits-colour", 0.90, reference_share=0.10, total=500),
     "mnist14-lt-5": _long_tail("mnist14", 0.05),
     "mnist14-lt-10": _long_tail("mnist14", 0.10),
@@ -60,6 +67,9 @@ SETTINGS = {
     "mnist14-lt-50": _long_tail("mnist14", 0.50),
     "mnist14-colour-80": _hue("mnist14-colour", 0.80),
     "mnist14-colour-90": _hue("mnist14-colour", 0.90),
+    "mnist14-balanced": _balanced("mnist14"),
+    "mnist14-colour-balanced": _balanced("mnist14-colour"),
+    "mnist14-digit-colour-balanced": _balanced("mnist14-digit-colour"),
     "mnist14-digit-colour": Setting(
         "mnist14-digit-colour",
         "custom",
