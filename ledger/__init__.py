@@ -5,7 +5,8 @@ and the rule by which the interval decides. Nothing is typed by hand but the sta
 """
 
 from ledger import ablations, baselines, colour, digits, estimators, mnist, paper_scale, two_d
-from ledger.rules import LEVEL, OPEN, UNTESTED, among_all
+from ledger.readable import mark_unreadable
+from ledger.rules import LEVEL, OPEN, UNREADABLE, UNTESTED, among_all
 
 CLAIMS = (
     *two_d.CLAIMS,
@@ -25,6 +26,7 @@ def judged(claims=CLAIMS) -> list[dict]:
     if repeats := sorted({i for i in ids if ids.count(i) > 1}):
         raise ValueError(f"claims that share an id: {', '.join(repeats)}")
     entries = [claim.judged() for claim in claims]
+    mark_unreadable(entries, [claim.of_samples for claim in claims])
     mark_repeated_numbers(entries)
     judge_together(entries)
     return entries
@@ -54,7 +56,8 @@ def judge_together(entries: list[dict]) -> None:
 
 
 def measured(entries: list[dict]) -> list[dict]:
-    return [entry for entry in entries if entry["verdict"] != UNTESTED]
+    """The claims that a rule has judged."""
+    return [entry for entry in entries if entry["verdict"] not in (UNTESTED, UNREADABLE)]
 
 
 def counted_once(entries: list[dict]) -> list[dict]:

@@ -14,7 +14,8 @@ class Claim:
     """What is claimed, and what decides it.
 
     id: unique. source: whose claim. setting, quantity: in which problem, and which number. measure: gives that number
-    or raises Missing. rule: when the claim holds. sweep: the file in workflow/ that makes the runs.
+    or raises Missing. rule: when the claim holds. sweep: the file in workflow/ that makes the runs. of_samples: whether
+    the number is read off generated images, and is worth nothing where they cannot be read.
     """
 
     id: str
@@ -25,6 +26,7 @@ class Claim:
     measure: Callable[[], Measured]
     rule: Rule
     sweep: str = "ledger"
+    of_samples: bool = True
 
     @property
     def command(self) -> str:

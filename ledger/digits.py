@@ -77,6 +77,7 @@ def vanishing_claim(id: str, setting: str = "digits-lt", sweep: str = "ledger") 
         measure=lambda: repeated(vanishing_weights(sweep)),
         rule=above(0.75),
         sweep=sweep,
+        of_samples=False,
     )
 
 

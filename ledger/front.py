@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 
-from ledger.rules import FAILS, HOLDS, OPEN, UNTESTED
+from ledger.rules import FAILS, HOLDS, OPEN, UNREADABLE, UNTESTED
 from tiwlib.measures.floor import fair_floor
 from tiwlib.runs import PROJECT, finished, results_root
 from tiwlib.runs.tables import run_label
@@ -113,7 +113,8 @@ def cost_and_rest() -> str:
         counts = Counter(e["verdict"] for e in ledger() if e["source"].startswith("paper") == chosen)
         texts.append(
             f"of {whose} {sum(counts.values())} claims {counts[HOLDS]} hold, {counts[FAILS]} do not, "
-            f"{counts[OPEN]} are not decided at this size and {counts[UNTESTED]} are not tested"
+            f"{counts[OPEN]} are not decided at this size, {counts[UNREADABLE]} rest on samples that cannot be "
+            f"read and {counts[UNTESTED]} are not tested"
         )
     return (
         f"**Cost, and what was not tested.** A training step takes {step['value']:.2f} times a plain one on digits, "

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ledger import counted_once, measured
 from ledger.front import headline, ledger, picture
-from ledger.rules import FAILS, HOLDS, OPEN, UNTESTED
+from ledger.rules import FAILS, HOLDS, OPEN, UNREADABLE, UNTESTED
 from ledger.tables import (
     baseline_quality,
     baselines,
@@ -42,12 +42,14 @@ def verdict() -> str:
     repeats = len(measured(entries)) - len(tests)
     few = sum(len(entry["seeds"]) < entry["asks"] for entry in tests)
     weak = sum(entry["underpowered"] for entry in tests)
+    among = Counter(entry["verdict"] for entry in entries)
     return (
         f"Of {len(tests)} claims that were measured ({repeats} more rest on a number that another one has), "
         f"{alone[HOLDS]} hold, {alone[FAILS]} do not hold here and {alone[OPEN]} are not decided; judged together "
         f"(Benjamini and Hochberg, 5 %) {together[HOLDS]}, {together[FAILS]} and {together[OPEN]}. "
         f"{few} rest on fewer seeds than the ledger asks; {weak} could not have held: their interval is wider than "
-        f"the limit. {len(entries) - len(measured(entries))} were not tested."
+        f"the limit. {among[UNREADABLE]} are not judged, for their samples cannot be read; {among[UNTESTED]} were not "
+        "tested."
     )
 
 
@@ -91,15 +93,21 @@ def claims() -> str:
         texts = (claim["statement"], claim["source"], where, measured_text(claim), claim["rule"])
         ends = (claim["verdict_among_all"], seeds, needs(claim))
         lines.append(line(*map(plain, texts), f"**{plain(claim['verdict'])}**", *map(plain, ends)))
-    untested = [claim for claim in entries if claim["verdict"] == UNTESTED]
-    if untested:
-        lines += ["", f"<details><summary>{UNTESTED}: {len(untested)} claims</summary>", ""]
-        lines += header("claim", "whose", "setting", "why not", "holds if")
-        for claim in untested:
-            texts = (claim["statement"], claim["source"], claim["setting"], claim["why"], claim["rule"])
-            lines.append(row(*texts))
-        lines += ["", "</details>"]
-    return "\n".join(lines)
+    return "\n".join([*lines, *folded(entries, UNREADABLE), *folded(entries, UNTESTED)])
+
+
+def folded(entries: list[dict], verdict: str) -> list[str]:
+    """Claims that are not judged, folded away with the reason, and the number where one was measured."""
+    chosen = [claim for claim in entries if claim["verdict"] == verdict]
+    if not chosen:
+        return []
+    lines = ["", f"<details><summary>{verdict}: {len(chosen)} claims</summary>", ""]
+    lines += header("claim", "whose", "setting", "measured", "why not judged", "holds if")
+    for claim in chosen:
+        number = measured_text(claim) if "value" in claim else ""
+        texts = (claim["statement"], claim["source"], claim["setting"], number, claim["why"], claim["rule"])
+        lines.append(row(*texts))
+    return [*lines, "", "</details>"]
 
 
 PAGES = {

@@ -13,6 +13,7 @@ from scipy import stats
 from ledger.evidence import Measured
 
 HOLDS, FAILS, OPEN, UNTESTED = "holds", "does not hold here", "not decided here", "not tested here"
+UNREADABLE = "not readable here"  # the samples that the number is read off are no good
 LEVEL = 0.05  # of all intervals here, and the share of false decisions among all that are decided
 MOST_SEEDS = 20  # seeds beyond which nobody runs a claim
 

@@ -49,6 +49,15 @@ def row(name: str) -> dict:
     return entry
 
 
+def shares(name: str) -> dict[str, np.ndarray] | None:
+    """Group shares of both sets of a setting, {"biased": (G,), "reference": (G,)}; None where only data tell them."""
+    entry = row(name) if name in SETTINGS else {}
+    counts = {part: entry.get(f"{part}_counts") for part in ("biased", "reference")}
+    if None in counts.values():
+        return None
+    return {part: np.array(numbers) / sum(numbers) for part, numbers in counts.items()}
+
+
 def write(path: Path = PATH) -> None:
     """Write all entries as JSON, one line each, so that a change shows as a changed line."""
     lines = [f'  "{name}": {json.dumps(row(name))}' for name in SETTINGS]

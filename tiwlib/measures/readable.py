@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tiwlib.measures.floor import fair_floor
+from tiwlib.measures.intervals import share_interval
 from tiwlib.measures.shares import total_variation
 
 LEAST_PRECISION, MOST_UNSURE = 0.8, 0.05  # set before the runs that they judge
@@ -63,24 +64,21 @@ class Readability:
         return verdict + (f" (not recorded: {', '.join(self.unknown)})" if self.unknown else "")
 
 
-def of_plain_model(rows: list[dict], batches: list[np.ndarray | None]) -> Readability:
+def of_plain_model(rows: list[dict], batches: list[np.ndarray | None], errors: list[float]) -> Readability:
     """The readability of a table, from the metrics of its plain model's runs.
 
-    rows     metrics of each run: precision, unsure, group_shares, n_samples, classifier_accuracy, as far as known
+    rows     metrics of each run: precision, unsure, group_shares and n_samples, as far as they are known
     batches  (G,) for each run, the group shares of what it was trained on, or None where they are not known
-    The judge names at most 1 - classifier_accuracy of the images wrongly. Counting: of a sampler with exactly the
-    shares of the batches, 95 of 100 runs stay within the allowed distance.
+    errors   of each run's judge, the share of images that it may name wrongly, in [0, 1]
+    Counting: of a sampler with exactly the shares of the batches, 95 of 100 runs stay within the allowed distance.
     """
     judged = [
-        (row, shares)
-        for row, shares in zip(rows, batches, strict=True)
+        (row, shares, error)
+        for row, shares, error in zip(rows, batches, errors, strict=True)
         if shares is not None and "group_shares" in row
     ]
-    distances = [total_variation(np.array(row["group_shares"]), shares) for row, shares in judged]
-    allowed = [
-        fair_floor(tuple(shares), row["n_samples"])[1] + 1 - row["classifier_accuracy"]
-        for row, shares in judged
-    ]
+    distances = [total_variation(np.array(row["group_shares"]), shares) for row, shares, _ in judged]
+    allowed = [fair_floor(tuple(shares), row["n_samples"])[1] + error for row, shares, error in judged]
     return Readability(
         runs=len(rows),
         precision=_mean([row.get("precision") for row in rows]),
@@ -88,6 +86,14 @@ def of_plain_model(rows: list[dict], batches: list[np.ndarray | None]) -> Readab
         distance=_mean(distances),
         allowed=_mean(allowed),
     )
+
+
+def judge_error(accuracy: float, n: int) -> float:
+    """The share of images that a judge may name wrongly, of accuracy on n held-out ones: Wilson's upper 95 % limit.
+
+    Two wrong of 359 are no proof that the judge errs as rarely as in one of 200 images.
+    """
+    return share_interval(round((1 - accuracy) * n), n)[2]
 
 
 def _mean(values: list[float | None]) -> float | None:
