@@ -60,12 +60,30 @@ def planned(sweep: str) -> tuple[plan.Planned, ...]:
     return plan.load(PROJECT / "workflow" / f"{sweep}.yaml").runs
 
 
+POWER = PROJECT / "workflow" / "power.yaml"  # further seeds, by `python -m ledger.power`
+
+
+def but_for_the_seed(params: dict) -> dict:
+    return {name: value for name, value in params.items() if name not in ("seed", "run")}
+
+
+def added(sweep: str) -> tuple[plan.Planned, ...]:
+    """The further seeds of a sweep's runs, as POWER plans them."""
+    if not POWER.exists():
+        return ()
+    names, alike = {r.name for r in planned(sweep)}, [but_for_the_seed(r.params) for r in planned(sweep)]
+    more = plan.load(POWER).runs
+    return tuple(r for r in more if r.name not in names and but_for_the_seed(r.params) in alike)
+
+
 def records(sweep: str, notebook: str, **where) -> list[dict]:
-    """The finished runs among those that workflow/<sweep>.yaml plans with these parameters: as runs.read_record.
+    """The finished runs among those that workflow/<sweep>.yaml plans with these parameters, and further seeds of them.
+
+    Each is as from runs.read_record, with its name under `run`.
 
     Raises Missing where none is finished, ValueError where they differ in more than the seed.
     """
-    runs = [r for r in planned(sweep) if r.notebook == notebook]
+    runs = [r for r in (*planned(sweep), *added(sweep)) if r.notebook == notebook]
     runs = [r for r in runs if all(r.params.get(name, ...) == value for name, value in where.items())]
     finished = [{"run": f"{notebook}/{r.name}", **read_record(r.folder)} for r in runs if r.done()]
     if not finished:

@@ -9,23 +9,30 @@ from pathlib import Path
 
 from ledger import counted_once, measured
 from ledger.front import headline, ledger, picture
+from ledger.image_tables import (
+    alphas,
+    decided,
+    digits_sizes,
+    hues,
+    lengths,
+    mnist14_sizes,
+    parts,
+    subgroups,
+    vanishing_weights,
+)
+from ledger.markdown import header, line, plain, row
 from ledger.rules import FAILS, HOLDS, OPEN, UNREADABLE, UNTESTED
 from ledger.tables import (
     baseline_quality,
     baselines,
-    colour,
     digits,
     estimators,
-    header,
     invdiff_losses,
-    line,
     mnist,
     notebooks,
-    plain,
     pretrained,
     ratio,
     ratio_size,
-    row,
     speed,
     times,
     two_d,
@@ -112,7 +119,21 @@ def folded(entries: list[dict], verdict: str) -> list[str]:
 
 PAGES = {
     PROJECT / "README.md": (headline, picture, times, notebooks),
-    PROJECT / "docs" / "results.md": (colour, two_d, ratio, digits, mnist, baselines, baseline_quality),
+    PROJECT / "docs" / "results.md": (
+        *(
+            hues,
+            mnist14_sizes,
+            subgroups,
+            two_d,
+            ratio,
+            digits,
+            digits_sizes,
+            parts,
+            alphas,
+            vanishing_weights,
+        ),
+        *(decided, lengths, mnist, baselines, baseline_quality),
+    ),
     PROJECT / "docs" / "estimators.md": (estimators,),
     PROJECT / "docs" / "baselines.md": (invdiff_losses,),
     PROJECT / "docs" / "ledger.md": (verdict, claims),

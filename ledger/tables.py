@@ -1,47 +1,19 @@
 """The tables of README and docs, each made from the records under results/, as Markdown."""
 
-import html
 import json
-import re
 
 import numpy as np
 
-from ledger.front import COLOUR, of_setting, record
+from ledger.front import of_setting, record
+from ledger.image_tables import mark
+from ledger.markdown import cell_of, header, line, plain, row
 from tiwlib.estimators import ESTIMATORS
 from tiwlib.measures.floor import fair_floor
-from tiwlib.measures.intervals import as_text, mean_interval
+from tiwlib.measures.intervals import as_text
 from tiwlib.objectives import METHODS
-from tiwlib.runs import PROJECT
+from tiwlib.runs import PROJECT, finished
 from tiwlib.runs.tables import in_order, run_key, run_label
 from workflow import plan
-
-
-def plain(value) -> str:
-    """A value of a record as text that no page can take for HTML, for a link or for the end of a cell."""
-    text = html.escape(" ".join(str(value).split()), quote=False)
-    return re.sub(r"([\\`*\[\]|])", r"\\\1", text)
-
-
-def line(*cells: str) -> str:
-    """A row of a table, its cells as they are."""
-    return "| " + " | ".join(cells) + " |"
-
-
-def row(*cells) -> str:
-    """A row of a table whose cells come from records."""
-    return line(*map(plain, cells))
-
-
-def header(*names: str) -> list[str]:
-    return [line(*names), line(*["---"] * len(names))]
-
-
-def cell_of(values: list[float]) -> dict:
-    """Mean, interval and single values, as records keep them."""
-    low = high = None
-    if len(values) > 1:
-        _, low, high = mean_interval(values)
-    return {"mean": sum(values) / len(values), "low": low, "high": high, "seeds": values}
 
 
 def two_d() -> str:
@@ -96,7 +68,7 @@ def compared(run: str) -> str:
     mean, most = fair_floor((1 / groups,) * groups, n)
     floor = f"{mean:.3f}, 95 % below {most:.3f}"
     lines.append(row(f"a fair sampler, {n:,} images", "", floor, *[""] * (len(COMPARED) - 1)))
-    return "\n".join(lines)
+    return "\n".join([*lines, "", mark(params["setting"], params, finished("05_train"))])
 
 
 def digits() -> str:
@@ -118,30 +90,6 @@ def mnist() -> str:
     )
 
 
-def colour() -> str:
-    """Our methods on coloured digits: the share of the common hue, and the quality of the samples behind it."""
-    lines = header(
-        "method", "seeds", "share of the common hue", "precision", "recall", "nearest image", "unsure"
-    )
-    for method in METHODS:
-        rows = of_setting(COLOUR, method)
-        if not rows:
-            continue
-        cells = [cell_of([row["group_shares"][0] for row in rows])]
-        cells += [
-            cell_of([row[name] for row in rows]) for name in ("precision", "recall", "nearest", "unsure")
-        ]
-        names = ("group_shares", "precision", "recall", "nearest", "unsure")
-        texts = (as_text(cell, name) for cell, name in zip(cells, names, strict=True))
-        lines.append(row(METHODS[method].label, len(rows), *texts))
-    rows = of_setting(COLOUR, "dsm_obs")
-    data = np.mean([0.5 + (1 - m["reference_fraction"]) * m["biased_total_variation"] for m in rows])
-    most = 0.5 + fair_floor((0.5, 0.5), rows[0]["n_samples"])[1]
-    lines.append(row("the data of DSM(obs)", "", f"{data:.3f}", *[""] * 4))
-    lines.append(row("a fair sampler", "", f"0.5, 95 % below {most:.3f}", *[""] * 4))
-    return "\n".join(lines)
-
-
 def estimators() -> str:
     """TIW-DSM on the long-tailed digits by the estimator of its ratio, beside DSM(ref)."""
     names = ("total_variation", "frechet", "precision", "recall", "nearest")
@@ -154,7 +102,8 @@ def estimators() -> str:
             texts = (as_text(cell, name) for cell, name in zip(cells, names, strict=True))
             label = METHODS[method].label + (f", {chosen}" if METHODS[method].ratio else "")
             lines.append(row(label, len(rows), *texts))
-    return "\n".join(lines)
+    params = record("params", "05_train", "digits-lt-tiw_dsm-seed0")
+    return "\n".join([*lines, "", mark("digits-lt", params, finished("05_train"))])
 
 
 def times() -> str:

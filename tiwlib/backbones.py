@@ -82,9 +82,11 @@ class UNet(nn.Module):
 
 
 class Encoder(nn.Module):
-    """For images: (B, C, H, W), (B,) -> (B, 1); diffusers' residual blocks, halved once a stage, then a mean."""
+    """For images: (B, C, H, W), (B,) -> (B, d_out); diffusers' residual blocks, halved once a stage, then a mean."""
 
-    def __init__(self, in_channels: int, channels: tuple[int, ...] = (32, 64), dropout: float = 0.0):
+    def __init__(
+        self, in_channels: int, channels: tuple[int, ...] = (32, 64), dropout: float = 0.0, d_out: int = 1
+    ):
         super().__init__()
         self.width = 4 * channels[0]
         self.level = nn.Sequential(nn.Linear(self.width, self.width), nn.SiLU())
@@ -94,7 +96,7 @@ class Encoder(nn.Module):
         self.blocks = nn.ModuleList(
             ResnetBlock2D(in_channels=a, out_channels=b, **options) for a, b in stages
         )
-        self.last = nn.Linear(channels[-1], 1)
+        self.last = nn.Linear(channels[-1], d_out)
 
     def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
         level = self.level(embed(c_noise, self.width))  # (B, width)

@@ -217,13 +217,14 @@ def probabilities(
     return torch.cat([judge.probabilities(x[chunk]).cpu() for chunk in chunks]).numpy()
 
 
-def balanced(groups: np.ndarray, target: np.ndarray) -> np.ndarray:
+def balanced(groups: np.ndarray, target: np.ndarray, most: float = np.inf) -> np.ndarray:
     """Indices of the largest subset whose group shares are `target` (G,): what samples are compared with.
 
-    groups: int (N,), sorted or not; the first images of each group are taken. A group of share 0 is left out.
+    groups: int (N,), sorted or not; the first images of each group are taken. A group of share 0 is left out. most:
+    images that the subset may have.
     """
     sizes = np.bincount(groups, minlength=len(target))
-    total = (sizes[target > 0] / target[target > 0]).min()
+    total = min(most, (sizes[target > 0] / target[target > 0]).min())
     take = np.floor(total * target + 1e-9).astype(int)
     return np.sort(np.concatenate([np.flatnonzero(groups == g)[:n] for g, n in enumerate(take)]))
 

@@ -12,6 +12,7 @@ from tiwlib.plots.data import (
     side_by_side,
     use_of_groups,
 )
+from tiwlib.plots.decided import decided
 from tiwlib.plots.methods import as_table, comparison, distance_table, share_lines, training_loss
 from tiwlib.plots.ratio import calibration, fit_history, ratio_error_against_sigma, stopping, weights
 from tiwlib.plots.sweeps import against, differences, trade_off
@@ -25,6 +26,7 @@ __all__ = [
     "calibration",
     "comparison",
     "costs",
+    "decided",
     "differences",
     "distance_table",
     "fit_history",

@@ -109,11 +109,11 @@ def fit_history(histories: dict[str, pd.DataFrame], kept: dict[str, int]) -> Fig
     return close(figure)
 
 
-def weights(frame: pd.DataFrame) -> Figure:
+def weights(frame: pd.DataFrame, least_ratio: float | None = None) -> Figure:
     """Histograms of the weights of biased images, a panel for each sigma, with the share of ratios below 0.01.
 
     frame: columns estimator, sigma, log10_w (lower edge of a bin), share; from records.weights. In half-and-half
-    batches r = 0.01 is log10 w = -1.70, an edge.
+    batches r = 0.01 is log10 w = -1.70, an edge. least_ratio: the smallest value that a correct clean ratio can have.
     """
     sigmas = sorted(frame.sigma.unique())
     figure, axes = plt.subplots(
@@ -133,6 +133,12 @@ def weights(frame: pd.DataFrame) -> Figure:
                 panel.bar(part.log10_w, part.share, width, align="edge", label=estimator, **style)
                 lines.append(f"{part.share[part.log10_w < -1.75].sum():.1%} {estimator}")
         panel.axvline(-1.7, 0, 0.75, color="0.4", linewidth=1, linestyle=":")
+        if least_ratio:
+            least = np.log10(
+                2 * least_ratio / (least_ratio + 1)
+            )  # w = 2 r / (r + 1) in half-and-half batches
+            style = {"color": "black", "linewidth": 1, "label": f"smallest correct ratio, {least_ratio:.2f}"}
+            panel.axvline(least, 0, 0.75, **style)
         panel.set_title(rf"$\sigma = {sigma:g}$")
         where = {"xycoords": "axes fraction", "va": "top", "fontsize": "small"}
         panel.annotate("\n".join(["$r$ below 0.01:", *lines]), (0.02, 0.98), **where)
@@ -143,6 +149,6 @@ def weights(frame: pd.DataFrame) -> Figure:
     axes[0][0].set_xticks(ticks, [f"$10^{{{tick}}}$" for tick in ticks])
     axes[0][0].set(xlim=(low, ticks[-1]), ylabel="share of the biased images")
     lines = axes[0][0].get_legend_handles_labels()
-    figure.legend(*lines, loc="outside upper center", ncols=2, frameon=False)
+    figure.legend(*lines, loc="outside upper center", ncols=3, frameon=False)
     sns.despine(figure)
     return close(figure)

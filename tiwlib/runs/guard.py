@@ -7,7 +7,7 @@ from tiwlib.data.settings import SETTINGS
 from tiwlib.measures.classifier import split
 from tiwlib.measures.readable import Readability, judge_error, of_plain_model
 from tiwlib.runs.record import differences
-from tiwlib.runs.tables import FREE
+from tiwlib.runs.tables import FREE, without_tuning
 
 PLAIN = {"method": "dsm_obs", "reference_fraction": None, "alpha": 1.0}
 
@@ -18,6 +18,15 @@ def batch_shares(setting: str, reference_fraction: float) -> np.ndarray | None:
     return sets and reference_fraction * sets["reference"] + (1 - reference_fraction) * sets["biased"]
 
 
+def least_ratio(setting: str) -> float | None:
+    """The smallest value that a correct clean ratio of a named setting can have; None where only the data tell.
+
+    Groups are drawn alike into both sets, so the ratio of an image that shows its group is that of the group's shares.
+    """
+    sets = manifest.shares(setting)
+    return sets and float((sets["reference"] / sets["biased"]).min())
+
+
 def plain_runs(params: dict, trained: list[dict]) -> list[dict]:
     """The runs of the plain model of the table that a run with these parameters stands in.
 
@@ -26,7 +35,7 @@ def plain_runs(params: dict, trained: list[dict]) -> list[dict]:
     """
     return [
         r
-        for r in trained
+        for r in without_tuning(trained)
         if all(r["params"].get(name) == value for name, value in PLAIN.items())
         and set(differences(params, r["params"])) <= {*FREE, "alpha"}
     ]

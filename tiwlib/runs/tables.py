@@ -25,6 +25,7 @@ FREE = (
     "reference_fraction",
     "ratio",
 )  # what runs that are compared may always differ in
+TUNING = 100  # seeds from here on have chosen a training length: no comparison takes them
 
 
 def run_key(params: dict) -> str:
@@ -54,6 +55,11 @@ def in_order(keys) -> list[str]:
     """Keys in the order of the methods, variants behind their method."""
     order = list(METHODS)
     return sorted(set(keys), key=lambda key: (order.index(method_of(key)), key))
+
+
+def without_tuning(records: list[dict]) -> list[dict]:
+    """The records whose seed has chosen nothing."""
+    return [r for r in records if r["params"]["seed"] < TUNING]
 
 
 def comparable(records: list[dict], vary: tuple[str, ...] = ()) -> None:

@@ -1,0 +1,339 @@
+"""The tables of the image settings, in the paper's own shapes, with the paper's number beside ours where there is one.
+
+Every table ends with its control rows and with the mark of its readability. A table without runs says what makes them.
+"""
+
+import json
+
+import numpy as np
+import pandas as pd
+
+from ledger.markdown import cell_of, header, row
+from ledger.paper_scale import FID_C_ONLY, FID_CIFAR, SHARES_CELEBA
+from tiwlib.data.settings import SETTINGS
+from tiwlib.measures.floor import fair_floor
+from tiwlib.measures.intervals import BOUNDS, as_text, clipped, paired_interval
+from tiwlib.measures.shares import total_variation
+from tiwlib.objectives import METHODS
+from tiwlib.runs import finished, guard, results_root
+from tiwlib.runs.record import differences
+from tiwlib.runs.tables import TUNING, comparable, vanishing, without_tuning
+
+FOUR = ("dsm_ref", "dsm_obs", "iw_dsm", "tiw_dsm")
+SIZES = ("5", "10", "25", "50")  # percent of the biased set
+LONG_TAILS = {
+    "digits": ("digits-lt-5", "digits-lt", "digits-lt-25", "digits-lt-50"),
+    "mnist14": tuple(f"mnist14-lt-{size}" for size in SIZES),
+}
+HUES = ("mnist14-colour-90", "mnist14-colour-80", "digits-colour-90")
+SUBGROUPS = "mnist14-digit-colour"
+FIRST = "share of the first group"  # of the samples, the biased set's common hue
+TITLES = {
+    FIRST: "share of the common hue",
+    "total_variation": "total variation of shares ↓",
+    "frechet": "Frechet distance ↓",
+    "precision": "precision ↑",
+    "recall": "recall ↑",
+    "nearest": "nearest image",
+    "unsure": "unsure ↓",
+}
+QUALITY = ("precision", "recall", "nearest", "unsure")
+
+
+# ---------------------------------------------------------------- records
+
+
+def of_setting(trained: list[dict], setting: str, method: str, **params) -> list[dict]:
+    """The records of a method on a setting: its own mixture, alpha 1 and the plain ratio unless asked otherwise."""
+    asked = {"setting": setting, "method": method, "reference_fraction": None, "alpha": 1.0, "ratio": "plain"}
+    asked |= params
+    chosen = [r for r in trained if all(r["params"].get(name) == value for name, value in asked.items())]
+    if chosen:
+        comparable(chosen)
+    return chosen
+
+
+def control(setting: str) -> dict | None:
+    """What benchmarks/setting.py has measured of held-out real images; None where it has not run."""
+    path = results_root() / "settings" / setting / "metrics.json"
+    return json.loads(path.read_text())["control"] if path.exists() else None
+
+
+def balanced_twin(plain: dict, trained: list[dict]) -> list[dict]:
+    """The runs of the same plain model on as many images without a bias. plain: a run of DSM(obs)."""
+    twin = f"{SETTINGS[plain['params']['setting']].source}-balanced"
+    others = [r for r in trained if r["params"]["setting"] == twin]
+    return [r for r in others if set(differences(plain["params"], r["params"])) <= {"setting", "seed"}]
+
+
+# ---------------------------------------------------------------- rows
+
+
+def value(metrics: dict, name: str) -> float | None:
+    if name == FIRST:
+        return metrics["group_shares"][0]
+    return metrics.get(name)
+
+
+def texts(rows: list[dict], names) -> list[str]:
+    """A cell for each measure of the runs' metrics; empty where a run has not recorded it."""
+    cells = []
+    for name in names:
+        values = [value(metrics, name) for metrics in rows]
+        bounded = "minority_share" if name == FIRST else name
+        cells.append("" if None in values or not values else as_text(cell_of(values), bounded))
+    return cells
+
+
+def exact(shares: np.ndarray, names) -> list[str]:
+    """A cell for each measure that shares alone decide."""
+    known = {
+        FIRST: shares[0],
+        "total_variation": total_variation(shares, np.full(len(shares), 1 / len(shares))),
+    }
+    return [f"{known[name]:.3f}" if name in known else "" for name in names]
+
+
+def fair(groups: int, n: int, names) -> list[str]:
+    """What a perfectly fair sampler of n images shows."""
+    mean, most = fair_floor((1 / groups,) * groups, n)
+    known = {
+        FIRST: f"{1 / groups:.3g}, 95 % below {1 / groups + most:.3f}",
+        "total_variation": f"{mean:.3f}, 95 % below {most:.3f}",
+    }
+    return [known.get(name, "") for name in names]
+
+
+def controls(plain: list[dict], trained: list[dict], names) -> list[tuple]:
+    """The rows below the methods: (label, seeds, *cells). plain: the runs of DSM(obs)."""
+    setting, metrics = plain[0]["params"]["setting"], plain[0]["metrics"]
+    rows = []
+    if twin := balanced_twin(plain[0], trained):
+        rows.append(
+            ("plain training on balanced data", len(twin), *texts([r["metrics"] for r in twin], names))
+        )
+    batches = guard.batch_shares(setting, metrics["reference_fraction"])
+    if batches is not None:
+        rows.append(("the batches of DSM(obs)", "", *exact(batches, names)))
+    if real := control(setting):
+        label = f"held-out real images with these shares, {real['n_samples']:,}"
+        rows.append((label, "", *texts([real], names)))
+    groups, n = len(metrics["group_names"]), metrics["n_samples"]
+    return [*rows, (f"a fair sampler, {n:,} images", "", *fair(groups, n, names))]
+
+
+def mark(setting: str, params: dict, trained: list[dict]) -> str:
+    """The sentence below a table: whether it can be read, beside what real images reach."""
+    table = guard.readability(params, trained)
+    if table.readable:
+        said = f"**{setting} is readable**: the precision of DSM(obs) is {table.precision:.2f}"
+    else:
+        said = f"**{setting} is not readable**, and no claim is judged from it: {'; '.join(table.faults)}"
+    said += f" (not recorded: {', '.join(table.unknown)})" if table.unknown else ""
+    real = control(setting)
+    beside = (
+        f"; held-out real images have {real['precision']:.2f}, {real['unsure']:.1%} unsure" if real else ""
+    )
+    return f"{said}{beside}."
+
+
+def nothing(sweep: str) -> str:
+    return f"No runs yet: `make sweep CONFIG=workflow/{sweep}.yaml`."
+
+
+# ---------------------------------------------------------------- tables
+
+
+def hues() -> str:
+    """80 and 90 % of one hue, where the paper has one gender: four methods."""
+    trained, parts = without_tuning(finished("05_train")), []
+    names = (FIRST, *QUALITY)
+    for setting in HUES:
+        by_method = {method: of_setting(trained, setting, method) for method in FOUR}
+        by_method = {method: runs for method, runs in by_method.items() if runs}
+        if not by_method:
+            continue
+        lines = header(setting, "seeds", *(TITLES[name] for name in names))
+        for method, runs in by_method.items():
+            lines.append(row(METHODS[method].label, len(runs), *texts([r["metrics"] for r in runs], names)))
+        first = next(iter(by_method.values()))[0]
+        if "dsm_obs" in by_method:
+            lines += [row(*cells) for cells in controls(by_method["dsm_obs"], trained, names)]
+        parts.append("\n".join([*lines, "", mark(setting, first["params"], trained)]))
+    return "\n\n".join(parts) or nothing("mnist14_colour")
+
+
+def by_size(family: str, sweep: str) -> str:
+    """Four methods by the size of the reference set, in per cent of the biased set; the paper's FID beside ours."""
+    trained = without_tuning(finished("05_train"))
+    names = ("total_variation", "frechet", "precision", "recall", "nearest")
+    lines, marks = [], []
+    for size, setting in zip(SIZES, LONG_TAILS[family], strict=True):
+        by_method = {method: of_setting(trained, setting, method) for method in FOUR}
+        for method, runs in by_method.items():
+            if runs:
+                paper = FID_CIFAR.get(method, "") if size == "5" else ""
+                cells = texts([r["metrics"] for r in runs], names)
+                lines.append(row(f"{size} %", METHODS[method].label, len(runs), *cells, paper))
+        if plain := by_method["dsm_obs"]:
+            lines += [row(f"{size} %", *cells, "") for cells in controls(plain, trained, names)]
+        if any(by_method.values()):
+            first = next(runs for runs in by_method.values() if runs)[0]
+            marks.append(mark(setting, first["params"], trained))
+    if not lines:
+        return nothing(sweep)
+    titles = (TITLES[name] for name in names)
+    return "\n".join(
+        [*header("reference set", "", "seeds", *titles, "FID in the paper, CIFAR-10"), *lines, "", *marks]
+    )
+
+
+def mnist14_sizes() -> str:
+    """The long tail of MNIST at 14 x 14."""
+    return by_size("mnist14", "mnist14_lt")
+
+
+def digits_sizes() -> str:
+    """The long tail of scikit-learn's digits."""
+    return by_size("digits", "reference_size")
+
+
+def parts() -> str:
+    """C-only beside the full objective, W-only beside plain training on the same batches, at four sizes."""
+    trained, lines = without_tuning(finished("05_train")), []
+    pairs = {
+        "C-only minus TIW-DSM": (("c_only", {}), ("tiw_dsm", {})),
+        "W-only minus DSM(obs), half": (("w_only", {}), ("dsm_obs", {"reference_fraction": 0.5})),
+    }
+    names = ("total_variation", "frechet")
+    for size, setting in zip(SIZES, LONG_TAILS["digits"], strict=True):
+        for label, sides in pairs.items():
+            runs = [of_setting(trained, setting, method, **params) for method, params in sides]
+            ids = [
+                {(r["params"]["seed"], r["provenance"]["hashes"].get("split")): r for r in side}
+                for side in runs
+            ]
+            shared = sorted(ids[0].keys() & ids[1].keys())
+            if len(shared) < 2:
+                continue
+            cells = [
+                difference_text(*({k: side[k]["metrics"][n] for k in shared} for side in ids), n)
+                for n in names
+            ]
+            paper = f"{FID_C_ONLY[size]:+.2f}" if label.startswith("C") else ""
+            lines.append(row(f"{size} %", label, len(shared), *cells, paper))
+    if not lines:
+        return nothing("reference_size")
+    titles = (
+        "reference set",
+        "difference",
+        "pairs",
+        *(TITLES[name] for name in names),
+        "FID in the paper, CIFAR-10",
+    )
+    return "\n".join([*header(*titles), *lines])
+
+
+def difference_text(a: dict, b: dict, name: str) -> str:
+    """Mean of a - b over pairs with its interval, or with the single values of few."""
+    mean, low, high = paired_interval(a, b)
+    bounds = BOUNDS.get(name, (-np.inf, np.inf))
+    low, high = clipped((low, high), (bounds[0] - bounds[1], bounds[1] - bounds[0]))
+    return as_text({"mean": mean, "low": low, "high": high, "seeds": [a[key] - b[key] for key in sorted(a)]})
+
+
+ALPHAS = {"tiw_dsm": (0.25, 0.5, 1.0, 2.0, 2.5), "iw_dsm": (0.125, 0.25, 0.5, 1.0)}  # the paper's
+
+
+def alphas() -> str:
+    """The paper's values of the weight's power, on the digits."""
+    trained, lines = without_tuning(finished("05_train")), []
+    names = ("total_variation", "frechet", "precision", "recall")
+    for method, values in ALPHAS.items():
+        for alpha in values:
+            runs = of_setting(trained, "digits-lt", method, alpha=alpha)
+            if runs:
+                cells = texts([r["metrics"] for r in runs], names)
+                lines.append(row(METHODS[method].label, f"{alpha:g}", len(runs), *cells))
+    if not lines:
+        return nothing("alpha")
+    return "\n".join([*header("method", "alpha", "seeds", *(TITLES[name] for name in names)), *lines])
+
+
+def subgroups() -> str:
+    """Shares of four crossed groups, beside what the paper's TIW-DSM draws on CelebA from the same shares."""
+    trained = without_tuning(finished("05_train"))
+    by_method = {method: of_setting(trained, SUBGROUPS, method) for method in FOUR}
+    by_method = {method: runs for method, runs in by_method.items() if runs}
+    if not by_method:
+        return nothing("mnist14_subgroups")
+    (first, *_), *_ = by_method.values()
+    groups = first["metrics"]["group_names"]
+    lines = header("shares", "seeds", *groups, TITLES["total_variation"])
+    batches = guard.batch_shares(SUBGROUPS, 0.0)
+    lines.append(
+        row(
+            "the biased set", "", *(f"{share:.3f}" for share in batches), *exact(batches, ["total_variation"])
+        )
+    )
+    for method, runs in by_method.items():
+        shares = np.array([r["metrics"]["group_shares"] for r in runs])  # (seeds, G)
+        cells = [as_text(cell_of(column.tolist()), "minority_share") for column in shares.T]
+        variation = texts([r["metrics"] for r in runs], ["total_variation"])
+        lines.append(row(METHODS[method].label, len(runs), *cells, *variation))
+    paper = np.array(list(SHARES_CELEBA.values()))
+    cells = [*(f"{share:.3f}" for share in paper), *exact(paper, ["total_variation"])]
+    lines.append(row("TIW-DSM in the paper, CelebA's four groups", 1, *cells))
+    return "\n".join([*lines, "", mark(SUBGROUPS, first["params"], trained)])
+
+
+def vanishing_weights() -> str:
+    """How many time-independent weights vanish, beside the smallest value that a correct ratio can have."""
+    trained = without_tuning(finished("05_train"))
+    lines = header(
+        "setting", "seeds", "smallest correct ratio", "biased images with a ratio below 0.01", "the paper"
+    )
+    before = len(lines)
+    for setting in (*LONG_TAILS["mnist14"], *LONG_TAILS["digits"], *HUES):
+        runs = [r for r in of_setting(trained, setting, "iw_dsm") if (r["folder"] / "weights.csv").exists()]
+        if runs:
+            shares = [vanishing(pd.read_csv(r["folder"] / "weights.csv"))[0.0] for r in runs]
+            below = as_text(cell_of(shares), "minority_share")
+            lines.append(row(setting, len(runs), f"{guard.least_ratio(setting):.3f}", below, ""))
+    least = guard.least_ratio("cifar10-lt-5")
+    lines.append(row("cifar10-lt-5", "", f"{least:.3f}", "", "more than 0.75"))
+    return "\n".join(lines) if len(lines) > before + 1 else nothing("mnist14_lt")
+
+
+def lengths() -> str:
+    """Plain training by its length, one seed that enters no comparison: how the lengths were chosen."""
+    tuned = [r for r in finished("05_train") if r["params"]["seed"] >= TUNING]
+    tuned = [r for r in tuned if r["params"]["method"] == "dsm_obs"]
+    titles = ("precision", "recall", "unsure", "nearest")
+    rows = []
+    for r in sorted(tuned, key=lambda r: (r["params"]["setting"], r["params"]["steps"])):
+        params, metrics = r["params"], r["metrics"]
+        batches = guard.batch_shares(params["setting"], metrics["reference_fraction"])
+        apart = (
+            "" if batches is None else f"{total_variation(np.array(metrics['group_shares']), batches):.3f}"
+        )
+        seen = f"{params['steps'] * params['batch_size']:,}"
+        rows.append(row(params["setting"], params["steps"], seen, *texts([metrics], titles), apart))
+    if not rows:
+        return nothing("lengths")
+    names = ("setting", "steps", "images seen", *(TITLES[name] for name in titles))
+    return "\n".join([*header(*names, "shares from its batches' ↓"), *rows])
+
+
+def decided() -> str:
+    """Where the group of a sample is decided, and what training and sampler spend there."""
+    lines = header(
+        "setting", "decided at sigma", "training samples there", "above", "levels of the sampler there"
+    )
+    before = len(lines)
+    for path in sorted((results_root() / "settings").glob("*/metrics.json")):
+        at = json.loads(path.read_text())["decided"]
+        between = f"{at['sigma_high']:.2g} to {at['sigma_low']:.2g}"
+        shares = (f"{at[name]:.1%}" for name in ("training_share", "training_share_above"))
+        lines.append(row(path.parent.name, between, *shares, at["sampler_levels"]))
+    return "\n".join(lines) if len(lines) > before else "No runs yet: `python benchmarks/setting.py SETTING`."

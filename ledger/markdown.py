@@ -1,0 +1,34 @@
+"""Tables in Markdown, whose cells come from records."""
+
+import html
+import re
+
+from tiwlib.measures.intervals import mean_interval
+
+
+def plain(value) -> str:
+    """A value of a record as text that no page can take for HTML, for a link or for the end of a cell."""
+    text = html.escape(" ".join(str(value).split()), quote=False)
+    return re.sub(r"([\\`*\[\]|])", r"\\\1", text)
+
+
+def line(*cells: str) -> str:
+    """A row of a table, its cells as they are."""
+    return "| " + " | ".join(cells) + " |"
+
+
+def row(*cells) -> str:
+    """A row of a table whose cells come from records."""
+    return line(*map(plain, cells))
+
+
+def header(*names: str) -> list[str]:
+    return [line(*names), line(*["---"] * len(names))]
+
+
+def cell_of(values: list[float]) -> dict:
+    """Mean, interval and single values, as records keep them."""
+    low = high = None
+    if len(values) > 1:
+        _, low, high = mean_interval(values)
+    return {"mean": sum(values) / len(values), "low": low, "high": high, "seeds": values}
