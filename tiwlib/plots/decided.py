@@ -20,7 +20,7 @@ def decided(curve: pd.DataFrame, noise_distribution: LogNormal, sigma_data: floa
         curve.sigma, curve.information, "o-", color="C0", markersize=3, label="information about the group"
     )
     top.plot(curve.sigma, curve.accuracy, "--", color="C1", label="accuracy of the oracle")
-    top.set(ylim=(0, 1.05), ylabel="share of what a clean\nsample can tell")
+    top.set(ylim=(0, 1.05), ylabel="share of log G,\nor accuracy")
     top.legend(frameon=False)
     sigma = np.geomspace(curve.sigma.min(), curve.sigma.max(), 200)
     z = (np.log(sigma) - noise_distribution.P_mean) / noise_distribution.P_std
