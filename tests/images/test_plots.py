@@ -77,3 +77,16 @@ def test_the_distances_of_a_set_are_told_with_their_scatter():
         for name, value in cell.items()
     }
     assert list(plots.distance_table({"reference": fid})) == ["FID", "KID", "precision", "recall"]
+
+
+@pytest.mark.parametrize("least", [None, 0.25])
+def test_the_smallest_correct_ratio_is_a_line_at_its_weight(least):
+    """In half-and-half batches w = 2 r / (r + 1): 0.4 for a ratio of a quarter."""
+    frame = pd.DataFrame(
+        {"estimator": "time-independent", "sigma": 0.0, "log10_w": [-1.0, -0.9], "share": [0.5, 0.5]}
+    )
+    (panel,) = plots.weights(frame, least).axes
+    lines = [line for line in panel.lines if "smallest correct ratio" in str(line.get_label())]
+    assert [line.get_xdata()[0] for line in lines] == (
+        [] if least is None else [pytest.approx(np.log10(0.4))]
+    )
