@@ -239,7 +239,7 @@ if has_groups:
 #
 # ## What we learned
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "bookkeeping"]
 if has_groups:
     distance = f"{measures['total_variation']:.2f}"
     print(
