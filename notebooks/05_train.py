@@ -75,9 +75,7 @@ micro_batch = 0  # images of a batch at a time on each device, where all do not 
 lr = 1e-3  # learning rate of the denoiser
 warmup = 50  # steps until the denoiser's learning rate is reached
 lr_decay = False  # let the denoiser's learning rate fall to zero along half a cosine
-ema_half_life = (
-    None  # half-life of the weights' average, in steps, a float; None: a fourteenth of the training
-)
+ema_half_life = None  # half-life of the weights' average in steps, a float; None: 1/14 of the training
 flip = False  # mirror half of the training images (not for digits)
 precision = "fp32"  # or "bf16": matrix products and convolutions in bfloat16
 compiled = False  # compile the networks first: takes minutes, pays on a GPU in long runs
@@ -239,7 +237,7 @@ if has_groups:
 #
 # ## What we learned
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "bookkeeping"]
 if has_groups:
     distance = f"{measures['total_variation']:.2f}"
     print(

@@ -279,7 +279,7 @@ else:
 # ## What we learned
 
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "bookkeeping"]
 def named(keys):
     """Labels of methods, "nothing" where there are none."""
     return ", ".join(map(records.run_label, keys)) or "nothing"
