@@ -29,12 +29,15 @@
 # | `results/05_train/*/` | `results/06_results/<run>/` | seconds |
 
 # %%
+from dataclasses import asdict
+
 import numpy as np
 import pandas as pd
 from IPython.display import display
 
 from tiwlib import plots, runs
 from tiwlib.measures import intervals
+from tiwlib.runs import guard
 from tiwlib.runs import tables as records
 
 # %% tags=["parameters"]
@@ -51,7 +54,8 @@ sizes = [
 # %% tags=["bookkeeping"]
 params = runs.parameters("06_results", globals())
 record = runs.start("06_results", run, params)
-trained = [r for r in runs.finished("05_train") if r["params"]["method"] in methods]
+recorded = records.without_tuning(runs.finished("05_train"))
+trained = [r for r in recorded if r["params"]["method"] in methods]
 trained = [
     r for r in trained if r["params"]["ratio"] == "plain"
 ]  # docs/estimators.md has the other estimators
@@ -69,6 +73,8 @@ assert not frame.duplicated(["method", "seed"]).any(), "one run for each method 
 has_groups, frechet = "total_variation" in frame, "fid" if "fid" in frame else "frechet"
 measures = {name: label for name, label in records.LABELS.items() if name in frame}
 print(f"{setting}: {frame.method.nunique()} methods, {frame.seed.nunique()} seeds")
+readability = guard.readability(plain[0]["params"], recorded)
+print(f"{setting} is {readability.text}")
 
 # %% [markdown]
 # ## All methods side by side
@@ -250,7 +256,7 @@ else:
 usual = [r for r in plain if r["params"]["reference_fraction"] is None]
 spread, low = records.weights(usual), {}
 if len(spread):
-    display(record.figure(plots.weights(spread), "weights"))
+    display(record.figure(plots.weights(spread, guard.least_ratio(setting)), "weights"))
     for estimator, part in spread.groupby("estimator"):
         shares = {f"{sigma:g}": share for sigma, share in records.vanishing(part).items()}
         low[estimator.replace("-", "_")] = shares
@@ -310,6 +316,7 @@ if has_groups:
 
 # %% tags=["bookkeeping"]
 results = {
+    "readability": asdict(readability) | {"text": readability.text},
     "setting": setting,
     "runs": sorted(frame.run),
     "table": table,

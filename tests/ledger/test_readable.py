@@ -22,7 +22,7 @@ PARAMS = {
     "steps": 2000,
 }
 METRICS = {"group_shares": SHARES, "n_samples": 1000, "classifier_accuracy": 0.99, "unsure": 0.0}
-METRICS |= {"reference_fraction": 1 / 11}
+METRICS |= {"reference_fraction": 1 / 11, "setting": "digits-colour-90"}
 
 
 def write(root, run, method, seed=0, notebook="05_train", metrics=METRICS, **params):

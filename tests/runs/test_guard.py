@@ -11,7 +11,7 @@ from tiwlib.runs import guard
 BATCHES = np.array([0.7, 0.3])
 FLOOR = fair_floor((0.7, 0.3), 1000)[1]
 GOOD = {"precision": 0.85, "unsure": 0.01, "group_shares": [0.7, 0.3], "n_samples": 1000}
-GOOD |= {"classifier_accuracy": 0.99, "reference_fraction": 1 / 11}
+GOOD |= {"classifier_accuracy": 0.99, "reference_fraction": 1 / 11, "setting": "digits-lt"}
 
 
 def of(*changes, error=0.01):
@@ -118,3 +118,10 @@ def test_a_run_finds_the_table_that_it_stands_in():
     assert guard.readability(PARAMS, [good]).readable
     assert not guard.readability(PARAMS, [fair]).readable, "a plain model cannot be fairer than its data"
     assert guard.readability(PARAMS, []).runs == 0
+
+
+def test_a_readers_own_pair_is_judged_by_what_its_records_hold():
+    """Its parameter `setting` is the default, and it has no groups."""
+    own = {"precision": 0.9, "reference_fraction": 0.5, "setting": "own-pair"}
+    found = guard.readability(PARAMS, [record() | {"metrics": own}])
+    assert found.readable and found.unknown == ("unsure", "shares of the batches")

@@ -43,7 +43,10 @@ def plain_runs(params: dict, trained: list[dict]) -> list[dict]:
 
 def readability(params: dict, trained: list[dict]) -> Readability:
     """Whether the table that a run with these parameters stands in can be read. trained: as in `plain_runs`."""
-    rows, setting = [r["metrics"] for r in plain_runs(params, trained)], params["setting"]
+    rows = [r["metrics"] for r in plain_runs(params, trained)]
+    setting = (
+        rows[0]["setting"] if rows else ""
+    )  # not the parameter: it means nothing beside a reader's own pair
     batches = [batch_shares(setting, row["reference_fraction"]) for row in rows]
     errors = [1.0] * len(rows)
     if setting in SETTINGS and (sizes := SOURCES[SETTINGS[setting].source].group_sizes):
