@@ -25,8 +25,11 @@ from ledger.rules import FAILS, HOLDS, OPEN, UNREADABLE, UNTESTED
 from ledger.tables import (
     baseline_quality,
     baselines,
+    blind_spot,
     digits,
     estimators,
+    estimators_digits,
+    estimators_two_d,
     invdiff_losses,
     mnist,
     notebooks,
@@ -35,6 +38,7 @@ from ledger.tables import (
     ratio_size,
     speed,
     times,
+    tries,
     two_d,
 )
 from tiwlib.measures.intervals import as_text
@@ -93,7 +97,7 @@ def claims() -> str:
         "needs",
     )
     for claim in measured(entries):
-        where = f"{claim['setting']}, {', '.join(name[:2] for name in claim['notebooks'])}"
+        where = ", ".join([claim["setting"], *(name[:2] for name in claim["notebooks"])])
         seeds = (
             f"{len(claim['seeds'])} of {claim['asks']}" if claim["asks"] else f"{claim['samples']:,} samples"
         )
@@ -134,7 +138,13 @@ PAGES = {
         ),
         *(decided, lengths, mnist, baselines, baseline_quality),
     ),
-    PROJECT / "docs" / "estimators.md": (estimators,),
+    PROJECT / "docs" / "estimators.md": (
+        estimators,
+        estimators_two_d,
+        estimators_digits,
+        tries,
+        blind_spot,
+    ),
     PROJECT / "docs" / "baselines.md": (invdiff_losses,),
     PROJECT / "docs" / "ledger.md": (verdict, claims),
     PROJECT / "docs" / "pretrained.md": (pretrained,),
