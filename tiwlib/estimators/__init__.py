@@ -1,5 +1,7 @@
 """Estimators of the density ratio, chosen by one name: `plain` is the paper's, the others live on fewer references.
 
+`oracle` is no method: it is given the true groups, and stands in tables as what is possible.
+
     base = ...                                                    a plain denoiser, DSM(obs), where one is needed
     fitted = estimators.fit("posterior", problem, base, seed=0)   a FittedRatio: log_ratio(x, sigma), heldout_loss
 
@@ -11,7 +13,7 @@ from dataclasses import dataclass
 
 import torch
 
-from tiwlib.estimators import distilled, features, mixture, plain, posterior
+from tiwlib.estimators import distilled, features, mixture, oracle, plain, posterior
 from tiwlib.networks import DenoiserNet, seeded
 from tiwlib.ratio import FittedRatio
 
@@ -38,6 +40,7 @@ ESTIMATORS = {
         ("mixture", mixture, mixture.MixtureConfig, False),
         ("distilled", distilled, distilled.DistilledConfig, True),
         ("posterior", posterior, posterior.PosteriorConfig, True),
+        ("oracle", oracle, oracle.OracleConfig, False),
     )
 }
 
