@@ -61,12 +61,12 @@ class Workload:
 
 WORKLOADS = {
     "digits": Workload(channels=1, size=8, parameters="", batch=(1024, 128), steps=10),
-    "mnist": Workload(channels=1, size=28, parameters="04_mnist.yaml", batch=(512, 32), steps=4),
+    "mnist": Workload(channels=1, size=28, parameters="05_mnist.yaml", batch=(512, 32), steps=4),
     "paper": Workload(
-        channels=3, size=32, parameters="04_cifar10.yaml", batch=(256, 4), steps=1, compiled=True
+        channels=3, size=32, parameters="05_cifar10.yaml", batch=(256, 4), steps=1, compiled=True
     ),
     "celeba": Workload(
-        channels=3, size=64, parameters="04_celeba.yaml", batch=(128, 2), steps=1, compiled=True
+        channels=3, size=64, parameters="05_celeba.yaml", batch=(128, 2), steps=1, compiled=True
     ),
 }
 

@@ -70,7 +70,7 @@ def compared(rows: list[dict]) -> dict[str, float]:
 
 def main(arguments: list[str] | None = None) -> dict:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--parameters", default="04_mnist.yaml", help="a file of notebooks/params, or ''")
+    parser.add_argument("--parameters", default="05_mnist.yaml", help="a file of notebooks/params, or ''")
     parser.add_argument("--setting", default="mnist14-lt-25")
     parser.add_argument("--root", default="data")
     parser.add_argument("--source", default="", help="a folder or zip of the images, instead of a download")
