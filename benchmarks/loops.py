@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tiwlib import devices, objectives, runs, sampling, training
 from tiwlib.batches import Observed
 from tiwlib.data import Subset
+from tiwlib.estimators.clusters import GaussianClusters
 from tiwlib.networks import DenoiserNet, RatioNet, image_denoiser, image_ratio, paper_denoiser
 from tiwlib.noise import LogNormal, sampling_grid
 
@@ -32,7 +33,8 @@ class Workload:
     """A denoiser of notebook 05's runs on its images, and how a benchmark feeds it.
 
     parameters: the file under notebooks/params that its runs take, "" for the notebook's defaults. batch: images a
-    step on a GPU and on a CPU. steps: between two looks at the clock on a CPU. compiled: on a GPU.
+    step on a GPU and on a CPU. steps: between two looks at the clock on a CPU. observed: images that the posterior
+    ratio sums over, those of both sets, but never more than a long tail's. compiled: on a GPU.
     """
 
     channels: int
@@ -40,6 +42,7 @@ class Workload:
     parameters: str
     batch: tuple[int, int]
     steps: int
+    observed: int
     compiled: bool = False
 
     def denoiser(self) -> DenoiserNet:
@@ -53,6 +56,11 @@ class Workload:
     def ratio(self) -> RatioNet:
         return image_ratio(self.channels)
 
+    def posterior(self) -> GaussianClusters:
+        images = torch.rand(self.observed, self.channels, self.size, self.size) * 2 - 1
+        n = self.observed
+        return GaussianClusters(images, 0.5, torch.full((n,), 1 / n), torch.zeros(n))
+
     def gflop(self, build, backward: bool) -> float:
         """Operations an image of the network that `build` makes, counted on torch's meta device."""
         with torch.device("meta"):
@@ -60,15 +68,34 @@ class Workload:
 
 
 WORKLOADS = {
-    "digits": Workload(channels=1, size=8, parameters="", batch=(1024, 128), steps=10),
-    "mnist": Workload(channels=1, size=28, parameters="05_mnist.yaml", batch=(512, 32), steps=4),
+    "digits": Workload(channels=1, size=8, parameters="", batch=(1024, 128), steps=10, observed=550),
+    "mnist": Workload(
+        channels=1, size=28, parameters="05_mnist.yaml", batch=(512, 32), steps=4, observed=10_500
+    ),
     "paper": Workload(
-        channels=3, size=32, parameters="05_cifar10.yaml", batch=(256, 4), steps=1, compiled=True
+        channels=3,
+        size=32,
+        parameters="05_cifar10.yaml",
+        batch=(256, 4),
+        steps=1,
+        observed=10_500,
+        compiled=True,
     ),
     "celeba": Workload(
-        channels=3, size=64, parameters="05_celeba.yaml", batch=(128, 2), steps=1, compiled=True
+        channels=3,
+        size=64,
+        parameters="05_celeba.yaml",
+        batch=(128, 2),
+        steps=1,
+        observed=10_500,
+        compiled=True,
     ),
 }
+
+
+POSTERIOR = (
+    "_posterior"  # ends the name of a method whose ratio is the posterior mean over the observed images
+)
 
 
 def wait(device: torch.device) -> None:
@@ -80,16 +107,18 @@ def trainer(
     workload: Workload, method: str, precision: str, batch: int, steps: int, compiled: bool
 ) -> tuple[nn.Module, Iterator[training.Progress]]:
     """A denoiser and its training loop, which reports after every `steps` steps, when the device has done them."""
-    denoiser, ratio = workload.denoiser(), workload.ratio()
+    name = method.removesuffix(POSTERIOR)
+    denoiser, ratio = workload.denoiser(), workload.ratio() if name == method else workload.posterior()
     accelerator = devices.accelerator()
     shape = (workload.channels, workload.size, workload.size)
     images = np.random.default_rng(0).integers(0, 256, (2000, *shape), np.uint8)
     sets = [Subset(images, rows).on(accelerator.device) for rows in (np.arange(1500), np.arange(1500, 2000))]
     if compiled:
         devices.compile_backbone(denoiser)
-        devices.compile_backbone(ratio)
+        if name == method:  # the other has no network
+            devices.compile_backbone(ratio)
     ratio.to(accelerator.device).requires_grad_(False).eval()
-    loss = objectives.method(method).loss(ratio)
+    loss = objectives.method(name).loss(ratio)
     config = training.TrainingConfig(
         steps=10**9, batch_size=batch, flip=True, precision=precision, log_every=steps
     )

@@ -21,12 +21,12 @@ import pandas as pd
 import psutil
 import torch
 import torch._dynamo
-from loops import WORKLOADS, evaluate, trainer, wait
+from loops import POSTERIOR, WORKLOADS, evaluate, trainer, wait
 
 from tiwlib import devices
 from tiwlib.runs import write_json
 
-METHODS = ("dsm_obs", "iw_dsm", "tiw_dsm")
+METHODS = ("dsm_obs", "iw_dsm", "tiw_dsm", f"tiw_dsm{POSTERIOR}")
 LABELS = {"dsm_obs": "dsm", "sample": "sampling, 18 levels"}
 EVALUATIONS = 2 * 18 - 1  # of the denoiser by 18 levels of Heun's sampler
 THRESHOLDS = {"over_dsm": 1.10, "matmul_share on an H200": 0.40, "bf16 over fp32 on a CPU with AMX": 2.5}
@@ -100,11 +100,19 @@ def measured(workload, precision, batch, steps, compiled, repetitions, device) -
 def work(workload) -> dict[str, float]:
     """GFLOP an image of a step by each method, and of a sample.
 
-    The ratio runs forward for the weight; for the correction also backward to x, not to its frozen weights.
+    The ratio runs forward for the weight; for the correction also backward to x, not to its frozen weights. The
+    posterior ratio is a matrix product with all observed images, and another one backward.
     """
     step, ratio = workload.gflop(workload.denoiser, True), workload.gflop(workload.ratio, False)
     sample = EVALUATIONS * workload.gflop(workload.denoiser, False)
-    return {"dsm_obs": step, "iw_dsm": step + ratio, "tiw_dsm": step + 2 * ratio, "sample": sample}
+    product = 2 * workload.observed * workload.channels * workload.size**2 / 1e9
+    return {
+        "dsm_obs": step,
+        "iw_dsm": step + ratio,
+        "tiw_dsm": step + 2 * ratio,
+        f"tiw_dsm{POSTERIOR}": step + 2 * product,
+        "sample": sample,
+    }
 
 
 def rows_of(name: str, precision: str, device: torch.device, rate: float, options) -> Iterator[dict]:
@@ -127,6 +135,7 @@ def rows_of(name: str, precision: str, device: torch.device, rate: float, option
             "method": LABELS.get(m, m),
             "images_per_s": round(batch / step, 2),
             "over_dsm": round(statistics.median(over), 3) if trains else None,
+            "over_dsm_turns": [round(turn, 3) for turn in over] if trains else None,
             "matmul_share": round(tflop[m] / step / rate, 3),
             "peak_memory_mb": memory(name, m, precision, batch, compiled) if trains else None,
             "matrix_tflops": round(rate, 3),

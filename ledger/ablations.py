@@ -1,16 +1,30 @@
-"""Claims about what each objective learns, what the ratio must be, and what it costs: notebooks 02 and 08."""
+"""Claims about what each objective learns, what the ratio must be, and what a step costs: notebook 02, benchmarks."""
 
 from ledger.claim import Claim
-from ledger.evidence import ANY, Measured, Values, counted, number, records, repeated, timed, within_run
+from ledger.evidence import (
+    ANY,
+    Measured,
+    Missing,
+    Values,
+    counted,
+    difference,
+    number,
+    of_benchmark,
+    records,
+    repeated,
+    timed,
+)
 from ledger.rules import Rule, above, below, near
 from ledger.two_d import HALF, MONTE_CARLO
+from tiwlib.runs.tables import benchmark
 
 SMALL = "2-D, 100 reference points"
 READERS = "ours, asked by readers"
-DIFFERENCE = (
-    -1.0,
-    1.0,
-)  # the range of a difference of two shares, or of two total variations, and of a correlation
+ROWS = "ratio-ablations"
+SPEED = (
+    "x86_64-2-cores-speed"  # the machine of the committed records; other machines have tables of their own
+)
+SHARE_ERROR = (0.0, 0.5)  # the range of a share's distance from a half
 
 
 def minimum(part: str, key: str) -> Measured:
@@ -20,16 +34,30 @@ def minimum(part: str, key: str) -> Measured:
     return counted(share, record["metrics"]["n_samples"], record["run"])
 
 
-def seeds_of(*keys: str, run: str = "default", bounds=ANY) -> Values:
-    """A number of notebook 08 over its repetitions; keys lead to it."""
+def minus(metric: str, value, baseline, column: str = "variant", bounds=ANY, **where) -> Measured:
+    """A metric of the rows whose `column` is `value`, minus that of `baseline`, seed by seed."""
+    a, b = (of_benchmark(ROWS, metric, bounds, **where, **{column: v}) for v in (value, baseline))
+    return difference(a, b)
 
-    def extract(metrics: dict) -> dict[int, float]:
-        cell = metrics
-        for key in keys:
-            cell = cell[key]
-        return dict(enumerate(cell["seeds"]))
 
-    return within_run(records("ledger", "08_ablations", run=run), extract, bounds)
+def foretelling(column: str, result: str = "share_error") -> Values:
+    """Rank correlation of two columns of the ratio's quality, within each seed."""
+    rows = benchmark(ROWS, part="quality")
+    values = {
+        (int(seed), None): float(part[column].corr(part[result], method="spearman"))
+        for seed, part in rows.groupby("seed")
+    }
+    return Values(by_pair=values, runs=(f"benchmarks/{ROWS}",), bounds=(-1.0, 1.0))
+
+
+def step(method: str, network: str) -> Values:
+    """Time of a training step over a plain one's, in float32, turn by turn of the clock."""
+    rows = benchmark(SPEED, network=network, precision="fp32", method=method, device="cpu")
+    turns = rows.over_dsm_turns.dropna() if "over_dsm_turns" in rows else []
+    if len(turns) != 1:
+        raise Missing(f"{len(turns)} rows of {SPEED} with {network}, {method} and single turns")
+    values = {(turn, None): value for turn, value in enumerate(turns.iloc[0])}
+    return Values(by_pair=values, runs=(f"benchmarks/{SPEED}",), bounds=(0.0, float("inf")))
 
 
 def converges(*, id: str, statement: str, source: str, part: str, key: str, rule: Rule) -> Claim:
@@ -44,9 +72,9 @@ def converges(*, id: str, statement: str, source: str, part: str, key: str, rule
     )
 
 
-def ablation(*keys: str, run: str = "default", bounds=ANY, **about) -> Claim:
-    """A claim on the number of notebook 08 that `keys` lead to."""
-    return Claim(measure=lambda: repeated(seeds_of(*keys, run=run, bounds=bounds)), **about)
+def ablation(part: str, **about) -> Claim:
+    """A claim on rows of benchmarks/ratio_ablations.py."""
+    return Claim(sweep=f"benchmarks/ratio_ablations.py --parts {part}", **about)
 
 
 CLAIMS = [
@@ -99,75 +127,80 @@ CLAIMS = [
         rule=above(0.5 + MONTE_CARLO),
     ),
     ablation(
-        *("threshold", "learned_ratio_1_share_error_minus_always"),
+        "threshold",
         id="threshold",
         statement="Plain training is enough below a sigma of one mode's width: no correction is needed there",
         source=READERS,
         setting=SMALL,
         quantity="error of the minority share, above sigma 1 minus always",
+        measure=lambda: minus(
+            "share_error", 1.0, 0.0, "threshold", SHARE_ERROR, part="threshold", variant="learned"
+        ),
         rule=near(0, 0.01),
-        bounds=DIFFERENCE,
     ),
     ablation(
-        *("digits_trained", "total_variation_above_0_3_minus_plain"),
+        "digits_trained",
         id="threshold-digits",
         statement="On digits too, correcting above a sigma of 0.3 alone loses nothing",
         source=READERS,
         setting="digits-lt",
         quantity="total variation of shares, above sigma 0.3 minus always",
+        measure=lambda: minus("total_variation", "above_0_3", "plain", part="digits_trained"),
         rule=near(0, 0.05),
-        run="digits",
-        bounds=DIFFERENCE,
     ),
     ablation(
-        *("digits_trained", "total_variation_ensemble_minus_plain"),
+        "digits_trained",
         id="ensemble-digits-trained",
         statement="A denoiser trained with the ensemble draws fairer digits",
         source="ours",
         setting="digits-lt",
         quantity="total variation of shares, ensemble minus plain",
+        measure=lambda: minus("total_variation", "ensemble", "plain", part="digits_trained"),
         rule=below(0),
-        run="digits",
-        bounds=DIFFERENCE,
     ),
     ablation(
-        *("rank_correlation_with_share_error", "heldout_loss"),
+        "quality",
         id="heldout-foretells",
         statement="A ratio's held-out loss foretells how fair the result is",
         source=READERS,
         setting="2-D",
         quantity="rank correlation of held-out loss and share's error, within a seed",
+        measure=lambda: repeated(foretelling("heldout_loss")),
         rule=above(0.5),
-        bounds=DIFFERENCE,
     ),
     ablation(
-        *("better_ratio", "reference_100_score_error_ensemble_minus_plain"),
+        "ensemble",
         id="ensemble-score",
         statement="The average logit of five cross-fitted ratios is a better ratio than one",
         source="ours",
         setting=SMALL,
         quantity="error of the score, ensemble minus plain",
+        measure=lambda: minus("score_error", "ensemble", "plain", part="ensemble", reference=100),
         rule=below(0),
     ),
     ablation(
-        *("digits_ratio", "variation_ensemble_minus_plain"),
+        "digits",
         id="ensemble-digits",
         statement="On digits, the averaged logit of five ratios reweights unseen images to fairer shares than one",
         source="ours",
         setting="digits-lt",
         quantity="total variation after weighting, ensemble minus plain",
+        measure=lambda: minus(
+            "variation_after_weighting", "ensemble", "plain", bounds=(0.0, 1.0), part="digits"
+        ),
         rule=below(0),
-        bounds=DIFFERENCE,
     ),
     ablation(
-        *("better_ratio_trained", "share_error_cross_fitted_minus_plain"),
+        "ensemble_trained",
         id="cross-fitting-trained",
         statement="A denoiser trained with cross-fitted ratios has fairer shares than with one ratio",
         source="ours",
         setting=SMALL,
         quantity="error of the minority share, cross-fitted minus plain",
+        measure=lambda: minus(
+            "share_error", "cross_fitted", "plain", bounds=SHARE_ERROR, part="ensemble_trained"
+        ),
         rule=below(0),
-        bounds=DIFFERENCE,
     ),
     Claim(
         id="step-cost",
@@ -175,7 +208,8 @@ CLAIMS = [
         source="ours",
         setting="digits-lt",
         quantity="time of a step over plain training's",
-        measure=lambda: timed(seeds_of("cost", "tiw_dsm", "times_plain", bounds=(0.0, float("inf")))),
+        measure=lambda: timed(step("tiw_dsm", "digits")),
         rule=below(1.43),
+        sweep="benchmarks/speed.py --networks digits --precisions fp32",
     ),
 ]

@@ -14,8 +14,9 @@ class Claim:
     """What is claimed, and what decides it.
 
     id: unique. source: whose claim. setting, quantity: in which problem, and which number. measure: gives that number
-    or raises Missing. rule: when the claim holds. sweep: the file in workflow/ that makes the runs. of_samples: whether
-    the number is read off generated images, and is worth nothing where they cannot be read.
+    or raises Missing. rule: when the claim holds. sweep: the file in workflow/ that makes the runs, or the script and
+    part of benchmarks/ that makes the rows, "benchmarks/speed.py". of_samples: whether the number is read off generated
+    images, and is worth nothing where they cannot be read.
     """
 
     id: str
@@ -30,6 +31,8 @@ class Claim:
 
     @property
     def command(self) -> str:
+        if self.sweep.startswith("benchmarks/"):
+            return f"python {self.sweep}"
         return "make ledger" if self.sweep == "ledger" else f"make sweep CONFIG=workflow/{self.sweep}.yaml"
 
     def judged(self) -> dict:
@@ -50,7 +53,7 @@ class Claim:
         entry |= {
             "verdict": verdict,
             "values": [_rounded(value) for value in numbers["values"]],
-            "notebooks": sorted({run.split("/")[0] for run in measured.runs}),
+            "notebooks": sorted({run.split("/")[0] for run in measured.runs} - {"benchmarks"}),
             "asks": 0 if measured.samples else SEEDS,
             "p_value": _rounded(self.rule.p_value(measured)),
             "underpowered": self.rule.underpowered(measured),

@@ -1,17 +1,47 @@
-"""Claims on estimators of the ratio for few references: notebook 05 on digits-lt, five seeds, beside the plain one."""
+"""Claims on estimators of the ratio for few references: notebook 05 on digits-lt, and benchmarks/estimators.py."""
 
+from ledger.ablations import step
 from ledger.claim import Claim
-from ledger.digits import FRECHET, VARIATION, trained
-from ledger.evidence import Values, difference, repeated
-from ledger.rules import above, below
+from ledger.digits import FAIR, FRECHET, VARIATION, trained
+from ledger.evidence import Measured, Values, difference, of_benchmark, repeated, timed
+from ledger.rules import above, below, near
+from tiwlib.closed_form import One, ratio_errors
+from tiwlib.gaussians import TWO_D_PAIRS
 
 SETTING, SWEEP, ESTIMATOR = "digits-lt", "estimators", "posterior"
 SOURCE = "ours, a threshold set before the runs"
 
 
-def estimated(metric: str, method: str = "tiw_dsm") -> Values:
-    """A metric of the runs with the other estimator."""
-    return trained(method, metric, SWEEP, ratio=ESTIMATOR)
+def estimated(metric: str, method: str = "tiw_dsm", ratio: str = ESTIMATOR) -> Values:
+    """A metric of the runs with another estimator than the plain one."""
+    return trained(method, metric, SWEEP, ratio=ratio)
+
+
+def of_two_d(estimator: str, metric: str, **where) -> Values:
+    """An error of the benchmark of the 2-D example, integrated over diffusion time."""
+    return of_benchmark("estimators-two-d", metric, (0.0, float("inf")), estimator=estimator, **where)
+
+
+def as_share_of_one(estimator: str, bias: str) -> Measured:
+    """The integrated squared error of a ratio at 100 reference points, over that of r = 1."""
+    values = of_two_d(estimator, "ratio_error", bias=bias, n_reference=100)
+    exact = TWO_D_PAIRS[bias]
+    of_one = float(ratio_errors(One(), exact, n=2000, times=25)["ratio"].mean())
+    shares = {pair: value / of_one for pair, value in values.by_pair.items()}
+    return repeated(Values(by_pair=shares, runs=values.runs, bounds=values.bounds))
+
+
+def in_two_d(id: str, statement: str, quantity: str, measure, rule) -> Claim:
+    return Claim(
+        id=f"estimator-{id}",
+        statement=statement,
+        source="ours",
+        setting="2-D",
+        quantity=quantity,
+        measure=measure,
+        rule=rule,
+        sweep="benchmarks/estimators.py two_d",
+    )
 
 
 def claim(id: str, statement: str, quantity: str, measure, rule, source: str = SOURCE) -> Claim:
@@ -63,5 +93,60 @@ CLAIMS = [
         lambda: difference(estimated(VARIATION), estimated(VARIATION, "iw_dsm")),
         below(0),
         source="ours, the paper's question on equal ratios",
+    ),
+    claim(
+        "same-ratio-oracle",
+        "On a ratio from the true groups TIW-DSM is fairer than IW-DSM",
+        "total variation of shares, TIW-DSM minus IW-DSM, both with the oracle ratio",
+        lambda: difference(
+            estimated(VARIATION, ratio="oracle"), estimated(VARIATION, "iw_dsm", ratio="oracle")
+        ),
+        below(0),
+        source="ours, the paper's question on equal ratios",
+    ),
+    claim(
+        "oracle-fair",
+        "With a ratio from the true groups TIW-DSM draws shares that a fair sampler could have drawn",
+        "total variation of shares, TIW-DSM with the oracle ratio",
+        lambda: repeated(estimated(VARIATION, ratio="oracle")),
+        below(FAIR),
+        source="ours, what is possible",
+    ),
+    *(
+        in_two_d(
+            f"2d-{name}",
+            f"With 25 reference points {name} has a smaller error of the correction than the paper's discriminator",
+            f"error of sigma grad log r, {name} minus plain, 25 reference points",
+            lambda name=name: difference(
+                of_two_d(name, "score_error", bias="shares", n_reference=25),
+                of_two_d("plain", "score_error", bias="shares", n_reference=25),
+            ),
+            below(0),
+        )
+        for name in ("mixture", "posterior")
+    ),
+    in_two_d(
+        "blind-spot",
+        "A bias that moves every mode and no share is not seen by clusters: mixture learns nothing of it",
+        "integrated squared error of r, mixture of the two modes, as a share of the error of r = 1",
+        lambda: as_share_of_one("mixture", "within_modes"),
+        near(1, 0.1),
+    ),
+    in_two_d(
+        "blind-spot-plain",
+        "The paper's discriminator sees a bias that moves every mode and no share",
+        "integrated squared error of r, plain, as a share of the error of r = 1",
+        lambda: as_share_of_one("plain", "within_modes"),
+        below(1),
+    ),
+    Claim(
+        id="estimator-step",
+        statement="At the paper's size a step of TIW-DSM on the posterior ratio costs at most 1.10 of a plain step",
+        source=SOURCE,
+        setting="the paper's network",
+        quantity="time of a step over plain training's",
+        measure=lambda: timed(step("tiw_dsm_posterior", "paper")),
+        rule=below(1.1),
+        sweep="benchmarks/speed.py --networks paper --precisions fp32",
     ),
 ]

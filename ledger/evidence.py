@@ -11,6 +11,7 @@ from math import inf
 
 from tiwlib.measures.intervals import BOUNDS, clipped, mean_interval, paired_interval, share_interval
 from tiwlib.runs import PROJECT, read_record
+from tiwlib.runs.tables import benchmark
 from workflow import plan
 
 ANY, UNIT = (-inf, inf), (0.0, 1.0)
@@ -124,6 +125,21 @@ def within_run(found: list[dict], extract: Callable[[dict], Mapping[int, float]]
     (record,) = found
     values = {(seed, None): float(value) for seed, value in number(record, extract).items()}
     return Values(by_pair=values, runs=(record["run"],), bounds=bounds)
+
+
+def of_benchmark(name: str, metric: str, bounds=ANY, **where) -> Values:
+    """A column of the rows of benchmarks/results/<name>.json that have these values; the pair is the seed.
+
+    No such row is Missing; two of one seed are a ValueError, which asks for another value in `where`.
+    """
+    rows = benchmark(name, **where)
+    if rows.empty:
+        asked = ", ".join(f"{column} {value}" for column, value in where.items())
+        raise Missing(f"no row of {name} with {asked}")
+    if rows.seed.duplicated().any():
+        raise ValueError(f"{name}: several rows of one seed with {where}: say which are meant")
+    values = {(int(seed), None): float(value) for seed, value in zip(rows.seed, rows[metric], strict=True)}
+    return Values(by_pair=values, runs=(f"benchmarks/{name}",), bounds=BOUNDS.get(metric, bounds))
 
 
 # ---------------------------------------------------------------- measuring

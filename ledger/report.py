@@ -93,7 +93,7 @@ def claims() -> str:
         "needs",
     )
     for claim in measured(entries):
-        where = f"{claim['setting']}, {', '.join(name[:2] for name in claim['notebooks'])}"
+        where = ", ".join([claim["setting"], *(name[:2] for name in claim["notebooks"])])
         seeds = (
             f"{len(claim['seeds'])} of {claim['asks']}" if claim["asks"] else f"{claim['samples']:,} samples"
         )

@@ -139,6 +139,14 @@ LOG_MENDED = AuthorsFormula(label="released, log d", gradient_of="log d")
 # ---------------------------------------------------------------- errors, and what a power of the weight aims at
 
 
+class One:
+    """The ratio that has learned nothing: r = 1, whose error is the scale of all others."""
+
+    def log_ratio(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """Zero, shape (B,)."""
+        return 0 * x.flatten(1).sum(1)
+
+
 def ratio_errors(
     ratio: Ratio, exact: ExactRatio, *, n: int = 4000, times: int = 50, seed: int = EVALUATION_SEED
 ) -> dict[str, np.ndarray]:

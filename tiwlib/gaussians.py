@@ -92,6 +92,10 @@ MODES = ((-2.0, -2.0), (2.0, 2.0))
 P_BIAS = GaussianMixture((0.8, 0.2), MODES)
 P_DATA = GaussianMixture((0.5, 0.5), MODES)
 EXACT_RATIO = ExactRatio(P_DATA, P_BIAS)
+# A bias that no cluster shows: every mode of the biased density is moved sideways, the shares are those of P_DATA.
+SHIFT = (1.0, -1.0)
+P_SHIFTED = GaussianMixture((0.5, 0.5), tuple((x + SHIFT[0], y + SHIFT[1]) for x, y in MODES))
+TWO_D_PAIRS = {"shares": EXACT_RATIO, "within_modes": ExactRatio(P_DATA, P_SHIFTED)}
 SIGMA_DATA = 5**0.5  # standard deviation of a coordinate of P_DATA: sqrt(1 + 2^2)
 
 

@@ -56,13 +56,14 @@ def test_speed_measures_every_method_and_says_where_when_and_by_which_code(tmp_p
         speed.main([*TINY, "--precisions", precision, "--out", str(tmp_path), "--machine", "m"])
     found = json.loads((tmp_path / "m-speed.json").read_text())
     assert found["chip"]
-    methods = ["dsm", "iw_dsm", "tiw_dsm", "sampling, 18 levels"]
+    methods = ["dsm", "iw_dsm", "tiw_dsm", "tiw_dsm_posterior", "sampling, 18 levels"]
     assert [(r["precision"], r["method"]) for r in found["rows"]] == [
         (precision, method) for precision in ("fp32", "bf16") for method in methods
     ]
     for r in found["rows"]:
         trains = r["method"] != methods[-1]
         assert r["images_per_s"] > 0 and r["matmul_share"] > 0 and (r["over_dsm"] is not None) == trains
+        assert not trains or (r["over_dsm_turns"] == [r["over_dsm"]])
         assert r["peak_memory_mb"] == (7 if trains else None)
         assert {"commit", "dirty", "date", "torch", "threads", "cudnn_benchmark", "matrix_tflops"} <= r.keys()
     dsm = [r["over_dsm"] for r in found["rows"] if r["method"] == "dsm"]
@@ -74,6 +75,8 @@ def test_operations_are_counted_for_the_ratio_s_passes_too():
     work = speed.work(loops.WORKLOADS["digits"])
     ratio = work["iw_dsm"] - work["dsm_obs"]
     assert ratio > 0 and work["tiw_dsm"] - work["dsm_obs"] == pytest.approx(2 * ratio)
+    posterior = work["tiw_dsm_posterior"] - work["dsm_obs"]
+    assert posterior * 1e9 == pytest.approx(4 * 550 * 64)  # 550 images of 64 pixels, there and back
     assert work["sample"] / speed.EVALUATIONS == pytest.approx(work["dsm_obs"] / 3, rel=0.05)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from tiwlib.data.bias import Biased
 from tiwlib.data.images import Subset
 from tiwlib.estimators.frozen import frozen_ratio
-from tiwlib.gaussians import MODES, SIGMA_DATA, GaussianMixture
+from tiwlib.gaussians import MODES, SIGMA_DATA, ExactRatio, GaussianMixture
 from tiwlib.networks import (
     DenoiserNet,
     RatioNet,
@@ -135,15 +135,31 @@ def point_networks(d: int, sigma_data: float, width: int = 128) -> dict[str, Cal
     return {"denoiser": denoiser, "ratio_network": ratio_network}
 
 
-def gmm(seed: int = 0, n: int = 4000, minority: float = 0.1, n_reference: int = 400) -> Problem:
-    """The paper's 2-D example, the second mode with a share of `minority`; the other sets are balanced."""
-    p_bias, p_data = GaussianMixture((1 - minority, minority), MODES), GaussianMixture((0.5, 0.5), MODES)
+def gmm(
+    seed: int = 0,
+    n: int = 4000,
+    minority: float = 0.1,
+    n_reference: int = 400,
+    pair: ExactRatio | None = None,
+) -> Problem:
+    """The paper's 2-D example, the second mode with a share of `minority`; the other sets are balanced.
+
+    pair: the two densities, where they are others than these; `minority` then says nothing.
+    """
+    key = {"problem": "gmm", "seed": seed, "n": n, "minority": minority, "n_reference": n_reference}
+    if pair is None:
+        pair = ExactRatio(
+            GaussianMixture((0.5, 0.5), MODES), GaussianMixture((1 - minority, minority), MODES)
+        )
+    else:
+        key |= {"minority": None, "pair": repr(pair)}
+    p_bias, p_data = pair.p_bias, pair.p_data
     state = int(np.random.SeedSequence([seed, 2412]).generate_state(1)[0])
     generator = torch.Generator().manual_seed(state)
     biased, reference = p_bias.sample(n, generator), p_data.sample(n_reference, generator)
     return Problem(
         name="gmm",
-        key={"problem": "gmm", "seed": seed, "n": n, "minority": minority, "n_reference": n_reference},
+        key=key,
         biased=biased,
         reference=reference,
         shape=(2,),

@@ -1,5 +1,6 @@
 """Samples of the 2-D example, and the share of the minority mode among them."""
 
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -19,3 +20,20 @@ def minority(x: Tensor) -> dict[str, float]:
     label = (x.sum(1) > 0).long().numpy()
     low, high = intervals.share_intervals(label, 2)[1]
     return {"share": float(label.mean()), "low": float(low), "high": float(high)}
+
+
+def error_shares(errors: pd.DataFrame) -> pd.DataFrame:
+    """What is left of the time-independent ratio's error when a ratio knows the noise level; a row for each seed.
+
+    errors: columns seed, t (midpoints of equal steps), error, estimator ("time-dependent", "time-independent"). Returns
+    both errors integrated over t under their names, `share`, the quotient of the two, and `at_zero`, that of the first
+    t, where there is hardly any noise.
+    """
+    by_time = errors.pivot(index="t", columns=["estimator", "seed"], values="error")
+    integrated = by_time.mean().unstack("estimator")
+    first = by_time.iloc[0].unstack("estimator")
+    quotient = {
+        name: part["time-dependent"] / part["time-independent"]
+        for name, part in (("share", integrated), ("at_zero", first))
+    }
+    return integrated.assign(**quotient)

@@ -1,6 +1,6 @@
 """Every figure's drawing. A function takes data and returns the figure; the notebook shows and records it."""
 
-from tiwlib.plots.ablations import costs, scatter, shares_of_minimisers, sweep, variants
+from tiwlib.plots.ablations import scatter, shares_of_minimisers, sweep, variants
 from tiwlib.plots.baselines import all_problems, baseline_table, needs_and_shares
 from tiwlib.plots.data import (
     group_shares,
@@ -14,18 +14,18 @@ from tiwlib.plots.data import (
 )
 from tiwlib.plots.decided import decided
 from tiwlib.plots.methods import as_table, comparison, distance_table, share_lines, training_loss
-from tiwlib.plots.ratio import calibration, fit_history, ratio_error_against_sigma, stopping, weights
+from tiwlib.plots.ratio import along_shift, calibration, fit_history, ratio_error_against_sigma, weights
 from tiwlib.plots.sweeps import against, differences, trade_off
 from tiwlib.plots.two_d import samples_2d, scores_and_ratio, shares_by_objective
 
 __all__ = [
     "against",
     "all_problems",
+    "along_shift",
     "as_table",
     "baseline_table",
     "calibration",
     "comparison",
-    "costs",
     "decided",
     "differences",
     "distance_table",
@@ -45,7 +45,6 @@ __all__ = [
     "shares_of_minimisers",
     "shares_of_sets",
     "side_by_side",
-    "stopping",
     "sweep",
     "trade_off",
     "training_loss",

@@ -126,17 +126,3 @@ def variants(frame: pd.DataFrame, measures: dict[str, str]) -> Figure:
     axes[0][0].set_yticks(range(len(order)), order)
     sns.despine(figure)
     return close(figure)
-
-
-def costs(frame: pd.DataFrame) -> Figure:
-    """Milliseconds and kept megabytes of one step of each part. frame: columns part, ms, low, high, megabytes."""
-    figure, axes = plt.subplots(1, 2, figsize=(7.4, 0.34 * len(frame) + 1), sharey=True)
-    rows = np.arange(len(frame))
-    bars = np.abs(frame[["low", "high"]].to_numpy().T - frame.ms.to_numpy())
-    axes[0].barh(rows, frame.ms, xerr=bars, color="C0", alpha=0.8, error_kw={"linewidth": 1})
-    axes[1].barh(rows, frame.megabytes, color="C1", alpha=0.8, hatch="///", edgecolor="white")
-    axes[0].set_yticks(rows, frame.part)
-    axes[0].set(xlabel="milliseconds a step, 95 % interval", xlim=(0, None), ylim=(len(frame) - 0.4, -0.6))
-    axes[1].set(xlabel="kept for the backward pass (MB)")
-    sns.despine(figure)
-    return close(figure)

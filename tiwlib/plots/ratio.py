@@ -7,56 +7,56 @@ import seaborn as sns
 import torch
 from matplotlib.figure import Figure
 
+from tiwlib.measures.intervals import mean_interval
 from tiwlib.noise import vp_time
 from tiwlib.plots.style import close
 from tiwlib.runs.tables import TIME
 
 
 def ratio_error_against_sigma(frame: pd.DataFrame) -> Figure:
-    """Squared error of the ratio along VP time, a band over seeds. frame: columns t, error, estimator, seed."""
-    figure, axes = plt.subplots(figsize=(6, 3.4))
-    sns.lineplot(
-        frame,
-        x="t",
-        y="error",
-        hue="estimator",
-        style="estimator",
-        errorbar=("ci", 95),
-        n_boot=500,
-        seed=0,
-        ax=axes,
-    )
-    axes.set(
-        xlabel=r"diffusion time $t$  (VP; $\sigma(t)$ on top)",
-        ylabel=r"$E\,(\hat r - r)^2$",
-        xlim=(0, 1),
-        ylim=(0, None),
-    )
-    top = axes.secondary_xaxis("top")
-    sigmas = torch.tensor([0, 0.5, 1, 2, 5, 20, 100])
-    at = vp_time(sigmas)
-    top.set_xticks(at, [f"{s:g}" for s in sigmas])
-    axes.legend(title="mean and 95 % band over seeds", frameon=False)
+    """Squared error of both ratios along VP time, in units of the time-independent one's on the same data.
+
+    frame: columns t, error, estimator, seed, and `lengths`, a panel for each. Mean and 95 % interval (Student's t) over
+    seeds. The area below the time-dependent curve, in the title, is the mean over seeds of its share of the error.
+    """
+    frame = frame if "lengths" in frame else frame.assign(lengths="")
+    clean = frame[frame.estimator == "time-independent"].groupby(["lengths", "seed"]).error.mean()
+    unit = clean.reindex(pd.MultiIndex.from_frame(frame[["lengths", "seed"]])).to_numpy()
+    frame = frame.assign(relative=frame.error / unit)
+    panels = list(dict.fromkeys(frame.lengths))
+    figure, axes = plt.subplots(1, len(panels), figsize=(4.6 * len(panels), 3.4), squeeze=False, sharey=True)
+    for panel, lengths in zip(axes[0], panels, strict=True):
+        part = frame[(frame.lengths == lengths) & (frame.estimator == "time-dependent")]
+        curves = part.pivot(index="t", columns="seed", values="relative")  # (times, seeds)
+        low, high = np.array([mean_interval(values)[1:] for values in curves.to_numpy()]).T
+        panel.fill_between(curves.index, low.clip(0), high, color="C0", alpha=0.2, linewidth=0)
+        panel.plot(curves.mean(1), color="C0", label="time-dependent, $r(x, \\sigma)$")
+        panel.axhline(1, color="C1", linestyle="--", label="time-independent, $r(x_0)$")
+        panel.set_title(f"{lengths}: {curves.to_numpy().mean():.2f}" if lengths else "")
+        panel.set(xlabel=r"diffusion time $t$  (VP; $\sigma(t)$ on top)", xlim=(0, 1), ylim=(0, None))
+        top = panel.secondary_xaxis("top")
+        sigmas = torch.tensor([0, 0.5, 1, 2, 5, 20, 100])
+        top.set_xticks(vp_time(sigmas), [f"{s:g}" for s in sigmas])
+    axes[0][0].set_ylabel("squared error of $r$,\ntime-independent = 1")
+    lines = axes[0][0].get_legend_handles_labels()
+    figure.legend(*lines, loc="outside upper center", ncols=2, frameon=False)
     sns.despine(figure, top=False)
     return close(figure)
 
 
-def stopping(frame: pd.DataFrame) -> Figure:
-    """Held-out loss and score error against training length. frame: columns steps, measure, value, variant, seed."""
-    measures = list(dict.fromkeys(frame.measure))
-    figure, axes = plt.subplots(1, len(measures), figsize=(4.2 * len(measures), 3.3), squeeze=False)
-    for panel, measure in zip(axes[0], measures, strict=True):
-        part = frame[frame.measure == measure]
-        sns.lineplot(
-            part, x="steps", y="value", hue="variant", style="variant", markers=True, dashes=True, err_style="bars",
-            errorbar=("ci", 95), n_boot=500, seed=0, ax=panel, legend=panel is axes[0][0],
-        )  # fmt: skip
-        panel.set(xscale="log", xlabel="training length (steps)", ylabel=measure.replace(" after", "\nafter"))
-        panel.set_xticks(sorted(part.steps.unique()), sorted(part.steps.unique()))
-        panel.minorticks_off()
-    lines = axes[0][0].get_legend_handles_labels()
-    axes[0][0].get_legend().remove()
-    figure.legend(*lines, loc="outside upper center", ncols=len(lines[1]), frameon=False)
+def along_shift(ratios: dict, mode: tuple[float, float], shift: tuple[float, float]) -> Figure:
+    """log r of clean points through a mode along a shift, a curve for each ratio. mode, shift: points (2,)."""
+    figure, axes = plt.subplots(figsize=(5, 3.2))
+    length = sum(part**2 for part in shift) ** 0.5
+    at = torch.linspace(-3, 3, 121)
+    x = torch.tensor(mode) + at[:, None] * torch.tensor(shift) / length  # (121, 2)
+    for row, (name, ratio) in enumerate(ratios.items()):
+        with torch.no_grad():
+            values = ratio.log_ratio(x, torch.zeros(len(x)))
+        style = {"color": f"C{row}", "linestyle": ("-", "--", ":", "-.")[row % 4]}
+        axes.plot(at, values, label=name, **style)
+    axes.set(xlabel="distance from the mode, in the direction of the shift", ylabel=r"$\log r(x_0)$")
+    axes.legend(frameon=False)
     sns.despine(figure)
     return close(figure)
 

@@ -1,11 +1,13 @@
-"""The records of notebook 05 as tables: which runs may be compared, and what they measured."""
+"""Records as tables: which runs of notebook 05 may be compared and what they measured; rows of benchmarks."""
 
+import json
 import re
 
 import pandas as pd
 
 from tiwlib.measures.intervals import mean_interval
 from tiwlib.objectives import METHODS
+from tiwlib.runs.cache import PROJECT
 from tiwlib.runs.record import differences
 
 TIME = {"time_dependent": "time-dependent", "time_independent": "time-independent"}
@@ -118,6 +120,17 @@ def weights(records: list[dict]) -> pd.DataFrame:
     if not parts:
         return pd.DataFrame(columns=[*columns, "share"])
     return pd.concat(parts).groupby(columns, as_index=False).share.mean()
+
+
+def benchmark(name: str, **where) -> pd.DataFrame:
+    """The rows of benchmarks/results/<name>.json that have these values, in the file's order; may be empty.
+
+    No file is a FileNotFoundError, a column that no row has a KeyError.
+    """
+    rows = pd.DataFrame(json.loads((PROJECT / "benchmarks" / "results" / f"{name}.json").read_text())["rows"])
+    for column, value in where.items():
+        rows = rows[rows[column] == value]
+    return rows.reset_index(drop=True)
 
 
 def vanishing(spread: pd.DataFrame) -> dict[float, float]:
