@@ -12,7 +12,7 @@
 PYTHON ?= python3
 
 NOTEBOOKS := 01_density_ratio_2d 02_what_each_objective_learns 03_ratio_accuracy 04_biased_datasets \
-             05_train 06_results 07_baselines 08_ablations
+             05_train 06_results 07_baselines
 
 # Runs at a time: JOBS, or one for each GPU slot, or two of one thread, for the networks are small.
 ENV   := PATH="$(CURDIR)/.venv/bin:$$PATH" OMP_NUM_THREADS=1

@@ -132,7 +132,10 @@ def of_benchmark(name: str, metric: str, bounds=ANY, **where) -> Values:
 
     No such row is Missing; two of one seed are a ValueError, which asks for another value in `where`.
     """
-    rows = benchmark(name, **where)
+    try:
+        rows = benchmark(name, **where)
+    except FileNotFoundError:
+        raise Missing(f"no benchmarks/results/{name}.json") from None
     if rows.empty:
         asked = ", ".join(f"{column} {value}" for column, value in where.items())
         raise Missing(f"no row of {name} with {asked}")

@@ -25,8 +25,11 @@ from ledger.rules import FAILS, HOLDS, OPEN, UNREADABLE, UNTESTED
 from ledger.tables import (
     baseline_quality,
     baselines,
+    blind_spot,
     digits,
     estimators,
+    estimators_digits,
+    estimators_two_d,
     invdiff_losses,
     mnist,
     notebooks,
@@ -35,6 +38,7 @@ from ledger.tables import (
     ratio_size,
     speed,
     times,
+    tries,
     two_d,
 )
 from tiwlib.measures.intervals import as_text
@@ -134,7 +138,13 @@ PAGES = {
         ),
         *(decided, lengths, mnist, baselines, baseline_quality),
     ),
-    PROJECT / "docs" / "estimators.md": (estimators,),
+    PROJECT / "docs" / "estimators.md": (
+        estimators,
+        estimators_two_d,
+        estimators_digits,
+        tries,
+        blind_spot,
+    ),
     PROJECT / "docs" / "baselines.md": (invdiff_losses,),
     PROJECT / "docs" / "ledger.md": (verdict, claims),
     PROJECT / "docs" / "pretrained.md": (pretrained,),

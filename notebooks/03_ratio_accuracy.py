@@ -176,7 +176,7 @@ if in_2d:
             loss[steps] = float(np.mean([f.heldout_loss for f in fitted]))
         best[kind] = min(loss, key=loss.get)
         print(f"{kind}: the best of {candidates} steps is {best[kind]}")
-    results["best_length"] = best
+    results["best_length"] = {kind.replace("-", "_"): steps for kind, steps in best.items()}
 
 # %%
 variants = {f"both after {ratio_steps:,} steps": dict.fromkeys(kinds, ratio_steps)}
@@ -211,7 +211,8 @@ if in_2d:
     ):
         share = two_d.error_shares(part)
         cells = {name: interval(share[name]) for name in ("share", "at_zero")}
-        results[key] = {**cells["share"], **share[list(kinds)].to_dict("list"), "at_zero": cells["at_zero"]}
+        integrated = {kind.replace("-", "_"): share[kind].tolist() for kind in kinds}
+        results[key] = {**cells["share"], **integrated, "at_zero": cells["at_zero"]}
         print(
             f"{variant}: {intervals.as_text(cells['share'])}; at t near 0 {intervals.as_text(cells['at_zero'])}"
         )
@@ -219,7 +220,7 @@ if in_2d:
 
 # %%
 if in_2d:
-    learned = 1 - np.mean(results["error_share"]["time-dependent"]) / of_one["integrated"]
+    learned = 1 - np.mean(results["error_share"]["time_dependent"]) / of_one["integrated"]
     print(f"the time-dependent ratio removes {learned:.1f} of the error of r = 1")
     assert learned > 0.9
 
@@ -231,27 +232,39 @@ if in_2d:
 # bring the shares of images that no fit has seen to those of the reference set.
 
 # %%
-ways = {
-    "decay 0.01, last": (0.01, "last"),
-    "decay 0.3, last": (0.3, "last"),
-    "decay 0.3, best": (0.3, "best"),
+ways = {  # name in the record, and in the figure; weight decay and the step whose weights are taken
+    "decay_0_01_last": ("decay 0.01, last", 0.01, "last"),
+    "decay_0_3_last": ("decay 0.3, last", 0.3, "last"),
+    "decay_0_3_best": ("decay 0.3, best", 0.3, "best"),
 }
 rows = []
 for seed in range(length_seeds):
     *pair, images = problem(seed, length_biased, length_reference)
-    for variant, (decay, stop) in ways.items():
+    for variant, (label, decay, stop) in ways.items():
         for steps in lengths:
             fitted = fit(pair, seed, steps=steps, weight_decay=decay, stop=stop)
-            row = {"seed": seed, "steps": steps, "variant": variant, "heldout_loss": fitted.heldout_loss}
+            row = {"seed": seed, "steps": steps, "variant": variant, "label": label}
+            row["heldout_loss"] = fitted.heldout_loss
             if in_2d:
                 row["score_error"] = float(ratio_errors(fitted, EXACT_RATIO, times=20)["score"].mean())
             elif weights.can_weigh(images):
                 row["variation_after_weighting"] = weights.variation_after_weighting(fitted, images)
             rows.append(row)
 study = pd.DataFrame(rows)
-results["training_length"] = rows
-panels = {column: titles[column] for column in study.columns[3:]}
-show("training_length", study, "steps", panels, "training length (steps)", "variant")
+panels = {column: titles[column] for column in study.columns[4:]}
+show("training_length", study, "steps", panels, "training length (steps)", "label")
+means = study.groupby(["variant", "steps"])[[*panels]]
+results["training_length"] = [
+    {
+        "measure": name,
+        "variant": variant,
+        "steps": steps,
+        "mean": mean,
+        "std": means.std().loc[variant, steps][name],
+    }
+    for name in panels
+    for (variant, steps), mean in means.mean()[name].items()
+]
 
 # %% [markdown]
 # *Held-out loss and what it stands for, by training length, on small sets; means with 95 % intervals over seeds. The
@@ -371,16 +384,13 @@ if in_2d:
     exact = TWO_D_PAIRS["within_modes"]
     moved = problems.gmm(n=2000, n_reference=500, pair=exact)
     named = {"exact": exact, "plain": estimators.fit("plain", moved)}
-    named["mixture of 2"] = estimators.fit("mixture", moved, clusters=2)
+    named["mixture"] = estimators.fit("mixture", moved, clusters=2)
     display(record.figure(plots.along_shift(named, gaussians.MODES[0], gaussians.SHIFT), "blind_spot"))
-    error = {
-        name: float(ratio_errors(which, exact, times=20)["ratio"].mean()) for name, which in named.items()
-    }
-    results["blind_spot"] = error | {"one": float(ratio_errors(One(), exact, times=20)["ratio"].mean())}
-    print(
-        f"the mixture keeps {error['mixture of 2'] / results['blind_spot']['one']:.1f} of the error of r = 1"
-    )
-    assert error["plain"] < error["mixture of 2"]
+    named["one"] = One()
+    error = {name: float(ratio_errors(r, exact, times=20)["ratio"].mean()) for name, r in named.items()}
+    results["blind_spot"] = error
+    print(f"the mixture keeps {error['mixture'] / error['one']:.1f} of the error of r = 1")
+    assert error["plain"] < error["mixture"]
 
 # %% [markdown]
 # *The log ratio through one mode, along the direction in which the biased modes are moved: the discriminator follows

@@ -1,5 +1,7 @@
 """One interface for all estimators: they come nearer to the exact ratio, can be kept, and refuse what cannot work."""
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -9,12 +11,13 @@ from tiwlib.closed_form import One, ratio_errors
 from tiwlib.data import bias
 from tiwlib.data.problems import gmm, of_images
 from tiwlib.estimators.heldout import cross_entropy
-from tiwlib.gaussians import EXACT_RATIO
+from tiwlib.gaussians import EXACT_RATIO, TWO_D_PAIRS
 from tiwlib.networks import image_denoiser, point_denoiser, seeded
 from tiwlib.objectives import dsm, weight_and_correction
 
 SHORT = {"steps": 100, "heldout_draws": 200}
 OPTIONS = {
+    "oracle": {"steps": 3, "heldout_draws": 40},
     "plain": {**SHORT, "lr": 1e-3},
     "features": SHORT,
     "mixture": {"clusters": 2, "heldout_draws": 200},
@@ -43,7 +46,7 @@ def test_every_estimator_has_options_here():
     assert OPTIONS.keys() == estimators.ESTIMATORS.keys()
 
 
-@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("name", OPTIONS.keys() - {"oracle"})
 def test_an_estimator_halves_the_error_of_one_and_comes_back_from_its_tensors(name, problem, base):
     base = base if estimators.estimator(name).requires_base else None
     fitted = estimators.fit(name, problem, base, seed=1, **OPTIONS[name])
@@ -95,7 +98,12 @@ def test_clusters_of_features_ask_no_label(digits, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "n_reference", "options", "named"),
     [
-        ("magic", 50, {}, "ratio='magic': must be one of plain, features, mixture, distilled, posterior"),
+        (
+            "magic",
+            50,
+            {},
+            "ratio='magic': must be one of plain, features, mixture, distilled, posterior, oracle",
+        ),
         ("posterior", 50, {"clusters": 3}, "clusters: no option of ratio='posterior'; it has neighbours"),
         ("posterior", 4, {}, "4 reference samples: folds=5 need as many at least"),
         ("distilled", 4, {}, "4 reference samples: folds=5 need as many at least"),
@@ -106,6 +114,8 @@ def test_clusters_of_features_ask_no_label(digits, monkeypatch):
         ("posterior", 50, {"std": 0.0}, "std=0.0: must be positive"),
         ("features", 50, {"width": 0}, "width=0: must be at least 1"),
         ("distilled", 50, {"steps": 0}, "steps=0: must be at least 1"),
+        ("oracle", 50, {}, "ratio='oracle': needs the group of every image, and these samples have none"),
+        ("oracle", 50, {"steps": 0}, "steps=0: must be at least 1"),
     ],
 )
 def test_bad_input_is_named(name, n_reference, options, named, base):
@@ -136,3 +146,71 @@ def test_a_cluster_of_references_alone_is_bounded_with_a_warning():
     with pytest.warns(UserWarning, match=r"rho of \d clusters moved to bound=10"):
         fitted = estimators.fit("mixture", problem, clusters=3, bound=10.0)
     assert fitted.network.log_rho.exp().max() <= 10.001
+
+
+# ---------------------------------------------------------------- what is possible
+
+
+def test_the_oracle_knows_the_true_shares_and_sees_no_reference(digits, monkeypatch):
+    """Everything but the names of groups is given to it: its rho are the quotients of the sets' shares."""
+    from tiwlib.estimators import oracle
+
+    calls, original = [], oracle.of.learn_names
+    monkeypatch.setattr(
+        oracle.of, "learn_names", lambda *a, **k: (calls.append(a[1:3]), original(*a, **k))[1]
+    )
+    fitted = estimators.fit("oracle", digits, steps=2, heldout_draws=20)
+    shares = digits.images.shares()
+    expected = torch.from_numpy(shares["reference"] / shares["biased"]).float()
+    assert torch.allclose(fitted.network.log_rho.exp(), expected)
+    ((x0, group),) = calls
+    assert len(x0) == len(group) == len(digits.images.data.images) - 50
+    seen = {image.numpy().tobytes() for image in x0}
+    assert not any(image.numpy().tobytes() in seen for image in digits.reference[torch.arange(50)])
+
+
+def test_an_oracle_with_the_true_groups_named_leaves_no_bias(digits):
+    """With names that are certain, r is rho of the image's own group: the weights give the reference shares."""
+    from tiwlib.measures.shares import total_variation
+
+    shares, labels = digits.images.shares(), digits.labels
+    network = estimators.oracle.untrained(digits, None, estimators.oracle.OracleConfig())
+    certain = 100 * torch.nn.functional.one_hot(labels, 10).float()
+    network.log_likelihood = lambda x, sigma: certain
+    r = network.log_ratio(torch.zeros(len(labels), 1), torch.zeros(len(labels))).exp()
+    weighted = torch.zeros(10).index_add(0, labels, r) / r.sum()
+    assert total_variation(weighted.numpy(), shares["reference"]) < 1e-6
+
+
+def test_an_infinite_ratio_is_refused(digits):
+    images = digits.images
+    rows = images.split.biased[images.data.groups[images.split.biased] != 9]
+    without = dataclasses.replace(images, split=dataclasses.replace(images.split, biased=rows))
+    with pytest.raises(ValueError, match="ratio='oracle': no biased image of the group 9"):
+        estimators.fit("oracle", dataclasses.replace(digits, images=without), steps=1)
+
+
+# ---------------------------------------------------------------- what clusters do not see
+
+
+def test_a_bias_that_moves_no_share_is_not_seen_by_clusters():
+    """The reflection (x, y) -> (-y, -x) exchanges the modes and keeps both densities: rho = 1, and r = 1 everywhere.
+
+    Every set stands here together with its reflection, so that the shares are exact and not those of a draw.
+    """
+    exact = TWO_D_PAIRS["within_modes"]
+    problem = gmm(n=300, n_reference=200, pair=exact)
+    sets = {name: getattr(problem, name) for name in ("biased", "reference")}
+    both = {name: torch.cat([x, -x.flip(1)]) for name, x in sets.items()}
+    fitted = estimators.fit("mixture", dataclasses.replace(problem, **both), clusters=2, heldout_draws=40)
+    assert fitted.network.log_rho.abs().max() < 1e-3  # EM ends where a share moves by less than 1e-6
+    errors = [ratio_errors(ratio, exact, n=500, times=10)["ratio"].mean() for ratio in (fitted, One())]
+    assert errors[0] == pytest.approx(errors[1], rel=0.01) and errors[1] > 0.5
+
+
+def test_the_densities_of_that_bias_have_that_symmetry():
+    exact = TWO_D_PAIRS["within_modes"]
+    x, sigma = 3 * torch.randn(100, 2, dtype=torch.float64), torch.linspace(0, 5, 100, dtype=torch.float64)
+    for density in (exact.p_data, exact.p_bias):
+        assert torch.allclose(density.log_prob(x, sigma), density.log_prob(-x.flip(1), sigma))
+    assert exact.p_data != exact.p_bias and exact.p_data.weights == exact.p_bias.weights

@@ -5,8 +5,12 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from tiwlib import plots
+from tiwlib.closed_form import One
+from tiwlib.gaussians import MODES, SHIFT, TWO_D_PAIRS
+from tiwlib.measures import two_d
 from tiwlib.measures.intervals import mean_interval
 from tiwlib.plots import data as of_data
 from tiwlib.plots import methods as of_methods
@@ -90,3 +94,38 @@ def test_the_smallest_correct_ratio_is_a_line_at_its_weight(least):
     assert [line.get_xdata()[0] for line in lines] == (
         [] if least is None else [pytest.approx(np.log10(0.4))]
     )
+
+
+def ratio_errors():
+    """Two seeds whose clean errors differ tenfold; the time-dependent error halves, or falls to a tenth, in time."""
+    rows = []
+    for seed, clean in ((0, 1.0), (1, 10.0)):
+        for i, t in enumerate((0.25, 0.75)):
+            row = {"seed": seed, "t": t, "lengths": "both"}
+            rows.append({**row, "estimator": "time-independent", "error": clean})
+            rows.append({**row, "estimator": "time-dependent", "error": clean * (0.5, 0.1)[i]})
+    return pd.DataFrame(rows)
+
+
+def test_the_area_below_the_curve_is_the_number_beside_it():
+    """Every seed counts alike, whatever the size of its errors: the ratio of mean errors is another number."""
+    errors = ratio_errors()
+    errors.loc[(errors.seed == 1) & (errors.estimator == "time-dependent"), "error"] *= 2
+    shares = two_d.error_shares(errors)
+    assert shares.share.tolist() == pytest.approx([0.3, 0.6])
+    assert shares.at_zero.tolist() == pytest.approx([0.5, 1.0])
+    panel = plots.ratio_error_against_sigma(errors).axes[0]
+    curve = next(
+        line for line in panel.lines if len(line.get_xdata()) == 2 and line.get_label()[:5] == "time-"
+    )
+    area = np.mean(curve.get_ydata())  # two midpoints of steps of one half
+    assert area == pytest.approx(shares.share.mean()) and panel.get_title() == f"both: {area:.2f}"
+
+
+def test_the_line_along_a_shift_goes_through_the_mode():
+    pair = TWO_D_PAIRS["within_modes"]
+    panel = plots.along_shift({"exact": pair, "one": One()}, MODES[0], SHIFT).axes[0]
+    exact, one = (line.get_ydata() for line in panel.lines)
+    middle = pair.log_ratio(torch.tensor([MODES[0]]), torch.zeros(1)).item()
+    assert exact[60] == pytest.approx(middle) and (one == 0).all()
+    assert exact[0] > middle > exact[-1], "the biased mode is ahead, where r is small"

@@ -6,17 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from tiwlib.closed_form import One
 from tiwlib.data import bias
 from tiwlib.gaussians import EXACT_RATIO, P_BIAS
 from tiwlib.measures import distances, shares, weights
 from tiwlib.noise import LogNormal
-
-
-class One:
-    """The ratio that is 1 everywhere."""
-
-    def log_ratio(self, x, sigma):
-        return torch.zeros(len(x))
 
 
 class Oracle:

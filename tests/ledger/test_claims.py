@@ -4,12 +4,12 @@ import json
 import subprocess
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
 import ledger
 from ledger import evidence, rules
-from ledger.ablations import seeds_of
 from ledger.claim import SEEDS, Claim
 from ledger.digits import trained
 from ledger.evidence import Values
@@ -119,7 +119,7 @@ def test_claims_that_rest_on_one_closed_form_count_once():
 
 
 def test_timings_of_one_run_are_one_run():
-    values = Values(by_pair={(i, None): 1.0 + i / 100 for i in range(12)}, runs=("08_ablations/default",))
+    values = Values(by_pair={(i, None): 1.0 + i / 100 for i in range(12)}, runs=("benchmarks/speed",))
     entry = claim(lambda: evidence.timed(values), below(1.43)).judged()
     assert entry["seeds"] == [0] and len(entry["values"]) == 12 and entry["asks"] == SEEDS
     assert entry["interval"] == "Student's t over 12 timings of one run"
@@ -162,25 +162,37 @@ def test_a_record_that_lacks_its_key_is_no_record_that_is_missing():
     ("notebook", "measure", "key"),
     [
         ("01_density_ratio_2d", lambda: minority_share("tiw_dsm"), "tiw_dsm"),
-        (
-            "08_ablations",
-            lambda: seeds_of("threshold", "learned_ratio_1_share_error_minus_always"),
-            "learned_ratio_1",
-        ),
-        ("08_ablations", lambda: seeds_of("better_ratio", "100_score_error"), "better_ratio"),
     ],
 )
 def test_a_label_in_place_of_a_key_fails(notebook, measure, key, monkeypatch):
     old = {
         "trained": {"TIW-DSM": {}},
         "shares": [],
-        "threshold": {"learned ratio 1 share_error minus always": {}},
     }
     record = {"metrics": old, "params": {}, "provenance": {"hashes": {}}}
     monkeypatch.setattr("workflow.plan.Planned.done", lambda self: True)
     monkeypatch.setattr("ledger.evidence.read_record", lambda folder: record)
     with pytest.raises(KeyError, match=f"{notebook}/.*has no .*{key}"):
         measure()
+
+
+def test_rows_of_a_benchmark_are_pairs_by_their_seed(monkeypatch):
+    rows = [{"seed": s, "variant": v, "gap": s + (v == "b"), "only_a": s} for s in (0, 1) for v in "ab"]
+    table = pd.DataFrame(rows)
+    monkeypatch.setattr(
+        evidence, "benchmark", lambda name, **where: table[(table[list(where)] == where.values()).all(axis=1)]
+    )
+    a, b = (evidence.of_benchmark("rows", "gap", variant=v) for v in "ab")
+    assert evidence.difference(b, a).value == 1 and a.seeds == (0, 1)
+    entry = claim(lambda: evidence.difference(b, a), above(0), "benchmarks/x.py part").judged()
+    assert entry["command"] == "python benchmarks/x.py part" and entry["runs"] == ["benchmarks/rows"]
+    assert entry["notebooks"] == []
+    with pytest.raises(ValueError, match="rows: several rows of one seed with {}: say which are meant"):
+        evidence.of_benchmark("rows", "gap")
+    with pytest.raises(evidence.Missing, match="no row of rows with variant c"):
+        evidence.of_benchmark("rows", "gap", variant="c")
+    with pytest.raises(KeyError, match="gone"):
+        evidence.of_benchmark("rows", "gone", variant="a")
 
 
 def test_an_open_verdict_says_why():

@@ -1,4 +1,4 @@
-"""Notebooks 02, 08 and 07 take minutes: here they run through at toy sizes.
+"""Notebooks 02 and 07 take minutes: here they run through at toy sizes.
 
 `python tests/support/run_nbval.py --all` compares them with what is stored.
 """
@@ -13,11 +13,6 @@ from tiwlib import runs
 pytestmark = pytest.mark.slow
 TINY = {
     "02_what_each_objective_learns": {"seeds": 2, "steps": 3, "drawn_images": 60, "alphas": [0.5, 1.0]},
-    "08_ablations": {
-        "seeds": 2, "ratio_steps": 8, "lengths": [4], "references": [30], "decays": [3.0], "n_samples": 300,
-        "small_references": [25], "trained_seeds": 2, "denoiser_steps": 4, "digits_seeds": 2, "timed_steps": 2,
-        "thresholds": [0.0, 1.0], "folds": 2,
-    },
     "07_baselines": {
         "steps": 20, "tune_steps": 10, "seeds": 2, "n_samples": 200, "ratio_steps": 10,
         "adp_grid": {"hidden": [0], "temperature": [2.0], "gamma": [60.0]}, "invdiff_shares": [0.1],

@@ -34,7 +34,7 @@ def test_two_folders_go_through_all_notebooks(tmp_path, monkeypatch):
     short = {"ratio_steps": 4, "seeds": 2, "lengths": [2, 4], "length_seeds": 2}
     ratio = execute("03_ratio_accuracy", tmp_path, **pair, **short)
     assert "error_share" not in ratio and len(ratio["calibration_error"]) == 2
-    assert {row["measure"] for row in ratio["training_length"]} == {"held-out loss (nats)"}
+    assert {row["measure"] for row in ratio["training_length"]} == {"heldout_loss"}
 
     tiny = {"ratio_steps": 4, "steps": 4, "batch_size": 8, "width": 8, "n_samples": 92, "sampling_steps": 3}
     trained = execute("05_train", tmp_path, **pair, **tiny)

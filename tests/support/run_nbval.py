@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 # Minutes each: tests/notebooks/test_long_notebooks.py runs them through at toy sizes.
-LONG = ("02", "07", "08")
+LONG = ("02", "07")
 
 
 def tracked_results() -> list[str]:
