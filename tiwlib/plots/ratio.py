@@ -30,7 +30,7 @@ def ratio_error_against_sigma(frame: pd.DataFrame) -> Figure:
         curves = part.pivot(index="t", columns="seed", values="relative")  # (times, seeds)
         low, high = np.array([mean_interval(values)[1:] for values in curves.to_numpy()]).T
         panel.fill_between(curves.index, low.clip(0), high, color="C0", alpha=0.2, linewidth=0)
-        panel.plot(curves.mean(1), color="C0", label="time-dependent, $r(x, \\sigma)$")
+        panel.plot(curves.mean(axis=1), color="C0", label="time-dependent, $r(x, \\sigma)$")
         panel.axhline(1, color="C1", linestyle="--", label="time-independent, $r(x_0)$")
         panel.set_title(f"{lengths}: {curves.to_numpy().mean():.2f}" if lengths else "")
         panel.set(xlabel=r"diffusion time $t$  (VP; $\sigma(t)$ on top)", xlim=(0, 1), ylim=(0, None))
