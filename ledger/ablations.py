@@ -21,9 +21,7 @@ from tiwlib.runs.tables import benchmark
 SMALL = "2-D, 100 reference points"
 READERS = "ours, asked by readers"
 ROWS = "ratio-ablations"
-SPEED = (
-    "x86_64-2-cores-speed"  # the machine of the committed records; other machines have tables of their own
-)
+SPEED = "x86_64-2-cores-busy-speed"  # the table whose rows have single turns
 SHARE_ERROR = (0.0, 0.5)  # the range of a share's distance from a half
 
 
@@ -210,6 +208,6 @@ CLAIMS = [
         quantity="time of a step over plain training's",
         measure=lambda: timed(step("tiw_dsm", "digits")),
         rule=below(1.43),
-        sweep="benchmarks/speed.py --networks digits --precisions fp32",
+        sweep="benchmarks/speed.py --networks digits --precisions fp32 --machine x86_64-2-cores-busy",
     ),
 ]

@@ -77,6 +77,8 @@ def test_operations_are_counted_for_the_ratio_s_passes_too():
     assert ratio > 0 and work["tiw_dsm"] - work["dsm_obs"] == pytest.approx(2 * ratio)
     posterior = work["tiw_dsm_posterior"] - work["dsm_obs"]
     assert posterior * 1e9 == pytest.approx(4 * 550 * 64)  # 550 images of 64 pixels, there and back
+    paper = speed.work(loops.WORKLOADS["paper"])
+    assert 1 < paper["tiw_dsm_posterior"] / paper["dsm_obs"] < 1.01, "docs/estimators.md says so"
     assert work["sample"] / speed.EVALUATIONS == pytest.approx(work["dsm_obs"] / 3, rel=0.05)
 
 
@@ -139,7 +141,7 @@ def committed(pattern):
 
 
 def test_what_the_page_reads_in_the_table_of_speed_is_in_it():
-    tables = committed("*-speed.json")
+    tables = [table for table in committed("*-speed.json") if not table["machine"].endswith("-busy")]
     assert tables
     for found in tables:
         rows = [r for r in found["rows"] if r["method"] == "tiw_dsm" and r["device"] == "cpu"]
