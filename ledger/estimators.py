@@ -19,7 +19,7 @@ def estimated(metric: str, method: str = "tiw_dsm", ratio: str = ESTIMATOR) -> V
 
 def of_two_d(estimator: str, metric: str, **where) -> Values:
     """An error of the benchmark of the 2-D example, integrated over diffusion time."""
-    return of_benchmark("estimators-two-d", metric, (0.0, float("inf")), estimator=estimator, **where)
+    return of_benchmark("estimators-two-d", metric, estimator=estimator, **where)
 
 
 def as_share_of_one(estimator: str, bias: str) -> Measured:

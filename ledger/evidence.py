@@ -127,7 +127,7 @@ def within_run(found: list[dict], extract: Callable[[dict], Mapping[int, float]]
     return Values(by_pair=values, runs=(record["run"],), bounds=bounds)
 
 
-def of_benchmark(name: str, metric: str, bounds=ANY, **where) -> Values:
+def of_benchmark(name: str, metric: str, **where) -> Values:
     """A column of the rows of benchmarks/results/<name>.json that have these values; the pair is the seed.
 
     No such row is Missing; two of one seed are a ValueError, which asks for another value in `where`.
@@ -142,7 +142,7 @@ def of_benchmark(name: str, metric: str, bounds=ANY, **where) -> Values:
     if rows.seed.duplicated().any():
         raise ValueError(f"{name}: several rows of one seed with {where}: say which are meant")
     values = {(int(seed), None): float(value) for seed, value in zip(rows.seed, rows[metric], strict=True)}
-    return Values(by_pair=values, runs=(f"benchmarks/{name}",), bounds=BOUNDS.get(metric, bounds))
+    return Values(by_pair=values, runs=(f"benchmarks/{name}",), bounds=BOUNDS.get(metric, ANY))
 
 
 # ---------------------------------------------------------------- measuring

@@ -124,7 +124,9 @@ def by_estimator(name: str, metric: str, column: str, title: str, **where) -> st
     lines = header("estimator", *(title.format(value) for value in values))
     for estimator in (key for key in ESTIMATORS if key in set(rows.estimator)):
         parts = [rows[(rows.estimator == estimator) & (rows[column] == value)][metric] for value in values]
-        lines.append(row(estimator, *(as_text(cell_of(list(part))) if len(part) else "" for part in parts)))
+        lines.append(
+            row(estimator, *(as_text(cell_of(list(part)), metric) if len(part) else "" for part in parts))
+        )
     return "\n".join([*lines, "", f"Seeds: {', '.join(map(str, sorted(rows.seed.unique())))}."])
 
 

@@ -138,7 +138,7 @@ def interval(values):
 
 
 def show(name, frame, x, panels, label, variant=None, lines=None):
-    """Record and show a panel for each measure against x: means and intervals over seeds, a line a variant."""
+    """Record and show a panel for each measure against x: a line a variant, means and intervals over seeds."""
     display(record.figure(plots.sweep(frame, x, panels, label, variant, lines, even=True), name))
 
 
@@ -373,7 +373,8 @@ if in_2d:
     )
 
 # %% [markdown]
-# *Means with 95 % intervals over seeds; 2-D above, digits below. `mixture` is given the number of modes in 2-D.*
+# *2-D above, digits below: means with 95 % intervals over seeds, or with their range where there are fewer than four.
+# In 2-D `mixture` is given the number of modes.*
 #
 # **Where it fails.** Clusters see a bias that moves their shares. Here the biased density has the right shares, and
 # every mode is moved sideways. By symmetry the two modes are as frequent in one set as in the other: a mixture of them

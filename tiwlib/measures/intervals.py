@@ -53,6 +53,10 @@ BOUNDS = {
         ("minority_share", "total_variation", "pairwise_bias", "precision", "recall", "unsure"), UNIT
     ),
     **dict.fromkeys(("frechet", "fid", "nearest"), DISTANCE),
+    **dict.fromkeys(("ratio_error", "score_error", "corrected_score_error"), DISTANCE),
+    **dict.fromkeys(("heldout_loss", "fresh_loss"), DISTANCE),
+    **dict.fromkeys(("share", "variation_after_weighting"), UNIT),
+    "share_error": (0.0, 0.5),  # the distance of the minority's share from a half
     "fairness_discrepancy": (0.0, 2**0.5),
 }
 FEW = 4  # runs below which the single values say more than an interval

@@ -6,7 +6,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from tiwlib.measures.intervals import mean_interval
+from tiwlib.measures.intervals import BOUNDS, FEW, clipped, mean_interval
 from tiwlib.plots.style import close, style_of_label
 
 MARKERS = "osD^vPX"
@@ -44,7 +44,7 @@ def sweep(
     lines: dict[str, float] | None = None,
     even: bool = False,
 ) -> Figure:
-    """A panel for each measure against x: one line a variant, mean and 95 % interval where there are seeds.
+    """A panel for each measure against x: one line a variant, mean and 95 % interval; the range of few seeds.
 
     frame: columns x, the measures, and variant; one that begins with a method's label, "TIW-DSM (integral)", has that
     method's style. label: of the x axis. lines: measure -> the value to reach.
@@ -61,7 +61,7 @@ def sweep(
             part = frame if which is None else frame[frame[variant] == which]
             values = part.dropna(subset=[column]).groupby(x)[column]
             means = values.mean()
-            bounds = np.array([_bounds(v.to_numpy()) for _, v in values]).T  # (2, ticks)
+            bounds = np.array([_bounds(v.to_numpy(), column) for _, v in values]).T  # (2, ticks)
             shift = 0.06 * (i - (len(variants) - 1) / 2) if even else 0
             panel.errorbar(
                 [at[v] + shift for v in means.index], means, yerr=np.abs(bounds - means.to_numpy()), label=which,
@@ -76,9 +76,11 @@ def sweep(
     return close(figure)
 
 
-def _bounds(values: np.ndarray) -> tuple[float, float]:
-    """The 95 % interval of repeated values; the value itself where there is one."""
-    return mean_interval(values)[1:] if len(values) > 1 else (values[0], values[0])
+def _bounds(values: np.ndarray, measure: str) -> tuple[float, float]:
+    """The 95 % interval of repeated values within the measure's range; of fewer than four, the least and the most."""
+    if len(values) < FEW:
+        return values.min(), values.max()
+    return clipped(mean_interval(values)[1:], BOUNDS.get(measure, (-np.inf, np.inf)))
 
 
 def scatter(frame: pd.DataFrame, x: dict[str, str], y: tuple[str, str], hue: str) -> Figure:
@@ -118,7 +120,7 @@ def variants(frame: pd.DataFrame, measures: dict[str, str]) -> Figure:
         table = frame.pivot(index="variant", columns="seed", values=column).loc[order]
         panel.plot(table.to_numpy(), np.arange(len(order)), "o-", color="0.75", markersize=3.5, linewidth=0.7)
         for row, values in enumerate(table.to_numpy()):
-            low, high = _bounds(values)
+            low, high = _bounds(values, column)
             mean = values.mean()
             style = {"fmt": "D", "color": "C0", "markersize": 6, "capsize": 4, "linewidth": 1.5}
             panel.errorbar(mean, row, xerr=[[mean - low], [high - mean]], **style)
