@@ -166,7 +166,7 @@ else:
 # Both ratios are compared twice: at one training length, then each at its own best one. The best length is that of
 # the lowest held-out loss on validation seeds, so the choice looks at the error of neither ratio.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 best = dict.fromkeys(kinds, ratio_steps)
 if in_2d:
     for kind in kinds:
@@ -253,17 +253,11 @@ for seed in range(length_seeds):
 study = pd.DataFrame(rows)
 panels = {column: titles[column] for column in study.columns[4:]}
 show("training_length", study, "steps", panels, "training length (steps)", "label")
-means = study.groupby(["variant", "steps"])[[*panels]]
+means = study.groupby(["variant", "steps"])
 results["training_length"] = [
-    {
-        "measure": name,
-        "variant": variant,
-        "steps": steps,
-        "mean": mean,
-        "std": means.std().loc[variant, steps][name],
-    }
+    {"measure": name, "variant": variant, "steps": steps, "mean": part[name].mean(), "std": part[name].std()}
     for name in panels
-    for (variant, steps), mean in means.mean()[name].items()
+    for (variant, steps), part in means
 ]
 
 # %% [markdown]
@@ -310,9 +304,8 @@ if in_2d:
     display(record.figure(plots.scatter(quality, panels, ("share_error", share), "varied"), "foretelling"))
 
 # %% [markdown]
-# *Top: means over five seeds with 95 % intervals. Below: each point is one fit, the titles pool all seeds. The held-out
-# loss does not tell which fit draws the fairer samples; the [ledger](../book/ledger.md) has the correlation within a
-# seed.*
+# *Top: means over five seeds with 95 % intervals. Below: each point is one fit, the titles pool all seeds. Over all
+# fits the held-out loss does not order the results; the [ledger](../book/ledger.md) has the correlation in a seed.*
 #
 # A logit that is too large or too small is a biased correction. Times a factor, the exact logit gives other shares:
 
@@ -400,8 +393,8 @@ if in_2d:
 # ## What we learned
 #
 # A ratio that knows the noise level errs less than one of clean samples; the first figure shows how much of that is
-# left when each is trained for its best length. Its held-out loss says little about the samples that come of it. Other
-# estimators rest on structure in the data, and one that counts clusters is blind to a bias that moves no share.
+# left when each is trained for its best length. Over all fits its held-out loss does not order what comes of them.
+# Other estimators rest on structure in the data: one that counts clusters is blind to a bias that moves no share.
 
 # %% tags=["bookkeeping"]
 record.finish(results)
