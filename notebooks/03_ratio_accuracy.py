@@ -61,7 +61,7 @@ from tiwlib import estimators, gaussians, plots, ratio, runs
 from tiwlib.closed_form import One, clean_ratio_error, minimiser, ratio_errors
 from tiwlib.data import Subset, bias, problems
 from tiwlib.estimators.altered import Scaled
-from tiwlib.gaussians import EXACT_RATIO, TWO_D_PAIRS
+from tiwlib.gaussians import EXACT_RATIO
 from tiwlib.measures import intervals, two_d, weights
 from tiwlib.networks import image_ratio, point_ratio, seeded
 from tiwlib.noise import Clean, LogNormal
@@ -375,7 +375,7 @@ if in_2d:
 
 # %%
 if in_2d:
-    exact = TWO_D_PAIRS["within_modes"]
+    exact = gaussians.TWO_D_PAIRS["within_modes"]
     moved = problems.gmm(n=2000, n_reference=500, pair=exact)
     named = {"exact": exact, "plain": estimators.fit("plain", moved)}
     named["mixture"] = estimators.fit("mixture", moved, clusters=2)
