@@ -21,7 +21,7 @@ VERDICTS = {
     "holds": ("holds", "✓"),
     "does not hold here": ("fails", "✗"),
     "not decided here": ("open", "?"),
-    "not readable": ("unreadable", "~"),
+    "not readable here": ("unreadable", "~"),
     "not tested here": ("untested", "–"),
 }
 
