@@ -46,7 +46,7 @@ def test_every_estimator_has_options_here():
     assert OPTIONS.keys() == estimators.ESTIMATORS.keys()
 
 
-@pytest.mark.parametrize("name", OPTIONS.keys() - {"oracle"})
+@pytest.mark.parametrize("name", sorted(OPTIONS.keys() - {"oracle"}))
 def test_an_estimator_halves_the_error_of_one_and_comes_back_from_its_tensors(name, problem, base):
     base = base if estimators.estimator(name).requires_base else None
     fitted = estimators.fit(name, problem, base, seed=1, **OPTIONS[name])
