@@ -5,8 +5,9 @@ import torch
 from torch import Tensor
 
 from tiwlib import sampling
-from tiwlib.gaussians import SIGMA_DATA
+from tiwlib.gaussians import SIGMA_DATA, minority_share
 from tiwlib.measures import intervals
+from tiwlib.noise import sampling_grid
 
 
 def drawn(denoiser, n: int, *, steps: int = 40, seed: int = 0, dtype=torch.float64) -> Tensor:
@@ -37,3 +38,24 @@ def error_shares(errors: pd.DataFrame) -> pd.DataFrame:
         for name, part in (("share", integrated), ("at_zero", first))
     }
     return integrated.assign(**quotient)
+
+
+def limit_share(denoiser, *, points: int = 2000, steps: int = 80) -> dict[str, float]:
+    """The minority share that Heun's sampler reaches with endless samples: share, and low and high, its error.
+
+    No chance is in it: the sampler starts at `points` quantiles of its noise along the diagonal. That is all there is
+    to draw where a denoiser, such as every minimiser with the exact ratio, moves points along the diagonal alone and
+    never past each other; a learned one does not. low, high: one point more or less, and what half of the steps
+    would change.
+    """
+    quantiles = torch.special.ndtri((torch.arange(points, dtype=torch.float64) + 0.5) / points)
+    start = quantiles[:, None] * torch.ones(2, dtype=torch.float64) / 2**0.5  # (points, 2), on the diagonal
+
+    @torch.no_grad()
+    def share(steps: int) -> float:
+        grid = sampling_grid(steps, SIGMA_DATA, dtype=torch.float64)
+        return minority_share(sampling.heun(denoiser, grid[0] * start, grid))
+
+    value = share(steps)
+    error = abs(value - share(steps // 2)) + 1 / points
+    return {"share": value, "low": value - error, "high": value + error}

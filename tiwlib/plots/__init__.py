@@ -16,7 +16,7 @@ from tiwlib.plots.decided import decided
 from tiwlib.plots.methods import as_table, comparison, distance_table, share_lines, training_loss
 from tiwlib.plots.ratio import along_shift, calibration, fit_history, ratio_error_against_sigma, weights
 from tiwlib.plots.sweeps import against, differences, trade_off
-from tiwlib.plots.two_d import samples_2d, scores_and_ratio, shares_by_objective
+from tiwlib.plots.two_d import log_ratios, samples_2d, scores_and_ratio, shares_by_objective
 
 __all__ = [
     "against",
@@ -32,6 +32,7 @@ __all__ = [
     "fit_history",
     "group_shares",
     "image_grid",
+    "log_ratios",
     "needs_and_shares",
     "ratio_error_against_sigma",
     "samples_2d",

@@ -78,10 +78,11 @@ class Run:
         self._git = git_state()  # now: the code may change while the run goes on
         self._began = time.perf_counter()
 
-    def figure(self, figure, name: str):
+    def figure(self, figure, name: str, dpi: int = 100):
         """Save a matplotlib figure as figures/<name>.png, and .pdf beside it for print (git-ignored).
 
-        Returns the PNG for display: 256 colours are enough for it, and keep notebooks small.
+        Returns the PNG for display: 256 colours are enough for it, and keep notebooks small. dpi: 200 is sharp on
+        every screen; images and filled areas are large files then.
         """
         from IPython.display import Image as DisplayedImage  # a record itself needs no notebook
         from PIL import Image
@@ -90,7 +91,7 @@ class Run:
         path.parent.mkdir(exist_ok=True)
         figure.savefig(path.with_suffix(".pdf"), bbox_inches="tight", metadata={"CreationDate": None})
         content = io.BytesIO()
-        figure.savefig(content, dpi=100, bbox_inches="tight")
+        figure.savefig(content, dpi=dpi, bbox_inches="tight")
         with Image.open(content) as image:
             image.convert("RGB").quantize(256).save(path.with_suffix(".png"), optimize=True)
         return DisplayedImage(filename=str(path.with_suffix(".png")))
