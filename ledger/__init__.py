@@ -36,12 +36,12 @@ def judged(claims=CLAIMS) -> list[dict]:
 def mark_repeated_numbers(entries: list[dict]) -> None:
     """Name in `same_number_as` the first claim that rests on the same number under the same rule: one test, not two.
 
-    Closed forms that are one density give the same number to the last digit, for they are drawn from the same noise.
+    Closed forms that are one density give the same number to the last digit: no chance is in them.
     """
     first = {}
     for entry in measured(entries):
-        key = (entry["value"], entry["samples"], entry["rule"])
-        if entry["samples"] and first.setdefault(key, entry["id"]) != entry["id"]:
+        key = (entry["value"], entry["rule"])
+        if not entry["values"] and first.setdefault(key, entry["id"]) != entry["id"]:
             entry["same_number_as"] = first[key]
 
 

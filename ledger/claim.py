@@ -48,13 +48,13 @@ class Claim:
             return {**entry, "verdict": UNTESTED, "why": f"{missing}: {self.command}"}
         verdict = self.rule.verdict(measured)
         numbers = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(measured).items()}
-        entry |= {name: numbers[name] for name in ("interval", "samples", "seeds", "runs")}
+        entry |= {name: numbers[name] for name in ("interval", "seeds", "runs")}
         entry |= {name: _rounded(numbers[name]) for name in ("value", "low", "high")}
         entry |= {
             "verdict": verdict,
             "values": [_rounded(value) for value in numbers["values"]],
             "notebooks": sorted({run.split("/")[0] for run in measured.runs} - {"benchmarks"}),
-            "asks": 0 if measured.samples else SEEDS,
+            "asks": SEEDS if measured.values else 0,
             "p_value": _rounded(self.rule.p_value(measured)),
             "underpowered": self.rule.underpowered(measured),
         }

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from math import inf
 
-from tiwlib.measures.intervals import BOUNDS, clipped, mean_interval, paired_interval, share_interval
+from tiwlib.measures.intervals import BOUNDS, clipped, mean_interval, paired_interval
 from tiwlib.runs import PROJECT, read_record
 from tiwlib.runs.tables import benchmark
 from workflow import plan
@@ -25,15 +25,14 @@ class Missing(Exception):
 class Measured:
     """A number with its 95 % interval.
 
-    values: the number of each seed, or none where `samples` independent samples were counted. bounds: the range of
-    the quantity, which the interval does not leave. interval: how it was made. runs: what was read.
+    values: the number of each seed, or none where it was computed without chance. bounds: the range of the quantity,
+    which the interval does not leave. interval: how it was made. runs: what was read.
     """
 
     value: float
     low: float
     high: float
     values: tuple[float, ...] = ()
-    samples: int = 0
     bounds: tuple[float, float] = ANY
     interval: str
     seeds: tuple[int, ...]
@@ -175,11 +174,10 @@ def difference(a: Values, b: Values) -> Measured:
     )  # fmt: skip
 
 
-def counted(share: float, n: int, run: str) -> Measured:
-    """A share of n independent samples, with Wilson's binomial interval."""
-    value, low, high = share_interval(round(share * n), n)
+def computed(cell: dict, run: str) -> Measured:
+    """A share that is computed without chance: cell has share, low and high, the error of the computation."""
     return Measured(
-        value=value, low=low, high=high, samples=n, bounds=UNIT, interval=f"Wilson's, of {n:,} samples",
+        value=cell["share"], low=cell["low"], high=cell["high"], bounds=UNIT, interval="error of the computation",
         seeds=(0,), runs=(run,),
     )  # fmt: skip
 

@@ -67,7 +67,7 @@ def verdict() -> str:
 def measured_text(claim: dict) -> str:
     """The number of a claim with its interval, or with its single values where there are few."""
     cell = {"mean": claim["value"], "low": claim["low"], "high": claim["high"]}
-    if len(claim["values"]) == len(claim["seeds"]):  # else they are samples, or timings of one run
+    if len(claim["values"]) == len(claim["seeds"]):  # else it is computed, or timings of one run
         cell["seeds"] = claim["values"]
     return f"{claim['quantity']}: {as_text(cell)}"
 
@@ -98,9 +98,7 @@ def claims() -> str:
     )
     for claim in measured(entries):
         where = ", ".join([claim["setting"], *(name[:2] for name in claim["notebooks"])])
-        seeds = (
-            f"{len(claim['seeds'])} of {claim['asks']}" if claim["asks"] else f"{claim['samples']:,} samples"
-        )
+        seeds = f"{len(claim['seeds'])} of {claim['asks']}" if claim["asks"] else "closed form"
         texts = (claim["statement"], claim["source"], where, measured_text(claim), claim["rule"])
         ends = (claim["verdict_among_all"], seeds, needs(claim))
         lines.append(line(*map(plain, texts), f"**{plain(claim['verdict'])}**", *map(plain, ends)))

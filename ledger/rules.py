@@ -61,17 +61,17 @@ class Rule:
 
 def _half_width(measured: Measured) -> float:
     """Half the width of the interval before it is cut to the range of the quantity."""
-    if measured.samples:
+    if not measured.values:
         return (measured.high - measured.low) / 2
     n = len(measured.values)
     return stats.t.ppf(1 - LEVEL / 2, n - 1) * np.std(measured.values, ddof=1) / n**0.5
 
 
 def _touching(measured: Measured, limit: float) -> float:
-    """The level at which the interval, Wilson's of samples or Student's of values, ends at the limit."""
+    """The level at which Student's interval ends at the limit; 0 or 1 for a number that is computed."""
     distance = abs(measured.value - limit)
-    if measured.samples:
-        return float(2 * stats.norm.sf(distance / (limit * (1 - limit) / measured.samples) ** 0.5))
+    if not measured.values:
+        return float(measured.low <= limit <= measured.high)
     n = len(measured.values)
     error = np.std(measured.values, ddof=1) / n**0.5
     if error == 0:

@@ -1,10 +1,22 @@
 """Claims that the two-dimensional example decides: notebooks 01 and 03, where the truth is known."""
 
 from ledger.claim import Claim
-from ledger.evidence import UNIT, Measured, Values, computed, difference, number, records, repeated, within_run
+from ledger.evidence import (
+    UNIT,
+    Measured,
+    Values,
+    computed,
+    difference,
+    number,
+    records,
+    repeated,
+    within_run,
+)
 from ledger.rules import below, near
 
-CLOSED = 0.005  # what a share in closed form may miss: the tails of both modes and the sampler's steps make 0.002
+CLOSED = (
+    0.005  # what a share in closed form may miss: the tails of both modes and the sampler's steps make 0.002
+)
 HALF, RATIO_ERROR = "minority share, 0.5 unbiased", "integrated squared error, as a share of the other's"
 
 

@@ -18,15 +18,18 @@
 # **Question.** What exactly is in the biased set, what in the reference set, and is it the same on every
 # machine?
 #
-# A setting takes two disjoint sets out of a data set with groups $g$: many images with biased shares
-# $p_{\rm bias}(g)$, and few with equal ones. For the long tail with $G$ groups and an imbalance $\rho$,
+# A setting takes two disjoint sets out of a data set whose images have groups $g$: many images $\mathcal D_{\rm bias}$
+# with biased shares $p_{\rm bias}(g)$, and few images $\mathcal D_{\rm ref}$ with equal ones. For a long tail of $G$
+# groups, numbered from 0, whose last one has $\rho$ times the images of the first,
 #
 # $$p_{\rm bias}(g) \propto \rho^{\,g/(G-1)}, \qquad p_{\rm ref}(g) = 1/G, \qquad
-# |\mathcal D_{\rm ref}| = \text{share} \cdot |\mathcal D_{\rm bias}|.$$
+# |\mathcal D_{\rm ref}| = s \cdot |\mathcal D_{\rm bias}|,$$
 #
-# The groups are for looking and measuring only: training sees nothing but which set an image is in. The paper has
-# long tails of CIFAR-10 and CIFAR-100, FFHQ by gender, and CelebA by gender and hair. The settings of digits mirror
-# them at sizes that a laptop can train, with the hue of a digit in gender's place (`digits-colour-90`).
+# where $s$ is the relative size of the reference set (5 to 50 % in the paper). The groups are for looking and measuring
+# only: training sees nothing but which set an image is in. The paper has long tails of CIFAR-10 and CIFAR-100, FFHQ by
+# gender, and CelebA by gender and hair. The settings of digits have the same shape at sizes that a laptop can train,
+# with the hue of a digit in gender's place (`digits-colour-90`). The page [Notation and glossary](../book/notation.md)
+# has the other symbols.
 #
 # | reads | writes | takes |
 # |---|---|---|
@@ -36,7 +39,19 @@
 # `python -m tiwlib.data list` names the settings. `data/README.md` says where the data come from, and how
 # to give your own: a biased and a reference folder without groups, or one folder with groups.
 
-# %%
+# %% tags=["bookkeeping"]
+# In Colab a notebook comes alone: this fetches the repository. Where the library is installed it does nothing.
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("tiwlib") is None:
+    address = input("Address of the repository, as https://github.com/OWNER/NAME: ")
+    subprocess.run(["git", "clone", "--depth", "1", address, "companion"], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "-e", "companion"], check=True)
+    sys.path.insert(0, "companion")
+
+# %% tags=["bookkeeping"]
 import numpy as np
 from IPython.display import display
 
@@ -46,18 +61,18 @@ from tiwlib.measures.shares import total_variation
 
 # %% tags=["parameters"]
 run = "default"  # name of the record under results/04_biased_datasets/
-setting = "digits-lt"  # a name of the list, or the path of a .json file
+setting = "digits-lt"  # a name from `python -m tiwlib.data list`, or the path of a .json file
 root = "data"  # where downloads and arrays are kept
 source = ""  # a folder or zip of the setting's images, instead of a download
 biased = ""  # your own biased images, a folder or zip, instead of a setting
-reference = ""  # and your own unbiased ones
+reference = ""  # your own unbiased images, a folder or zip, beside biased ones
 biased_groups = ""  # groups of your biased images, if any: "folders" or a CSV
-reference_groups = ""  # and of the unbiased ones
+reference_groups = ""  # groups of your unbiased images, if any: "folders" or a CSV
 size = 64  # side in pixels to which your own pair is cropped and scaled
-seed = 0  # of the draw
+seed = 0  # seed of the draw
 shares = [0.05, 0.1, 0.25, 0.5]  # sizes of the nested reference sets that are shown
 
-# %%
+# %% tags=["bookkeeping"]
 params = runs.parameters("04_biased_datasets", globals())
 record = runs.start("04_biased_datasets", run, params)
 images = bias.from_parameters(params, runs.PROJECT, download=True)
@@ -83,28 +98,29 @@ metrics = {
     "split_sha256": split.sha256,
 }
 
-# %% [markdown]
-# Images at equal distances through each set. Sets stand sorted by group, so where there are groups, the space
-# that one takes here is its share.
-
-# %%
+# %% mystnb={"image": {"alt": "Most biased images are of the first groups; the reference set shows all alike"}}
 COLUMNS, ROWS = 16, 3
-
-
-def spread(indices):
-    """At most COLUMNS x ROWS of the indices, at equal distances."""
-    return indices[np.linspace(0, len(indices) - 1, min(len(indices), COLUMNS * ROWS)).astype(int)]
-
-
+rows, titles = [], []
 for name, indices in {"biased": split.biased, "reference": split.reference}.items():
-    figure = plots.image_grid(data.images[spread(indices)], COLUMNS, [name])
-    display(record.figure(figure, f"images_{name}"))
+    n = min(len(indices), COLUMNS * ROWS)
+    chosen = data.images[indices[np.linspace(0, len(indices) - 1, n).astype(int)]]
+    blank = np.full((-n % COLUMNS, *chosen.shape[1:]), 255, np.uint8)  # the next set begins in a new row
+    rows += [chosen, blank]
+    titles += [name] * -(-n // COLUMNS)
+figure = plots.image_grid(np.concatenate(rows), COLUMNS, titles)
+display(record.figure(figure, "images"))
 
 # %% [markdown]
+# **Figure 1.** Images at equal distances through each set. Both sets stand sorted by group, so where there are groups,
+# the space that a group takes here is its share. With the default setting most of the biased images are of the first
+# digits, and the reference set has as many of each.
+#
 # ## Shares of the groups
 #
 # The distance between biased and reference shares is the total variation, half the sum of absolute
-# differences: 0 where both are the same, 1 where they have no group in common.
+# differences: 0 where both are the same, 1 where they have no group in common. It also says how well anyone can tell
+# the two sets apart if an image of a group is as likely in one as in the other: of images drawn half from each set,
+# the best discriminator names the right set for a share of $(1 + \text{total variation}) / 2$.
 
 # %%
 if has_groups:
@@ -115,6 +131,7 @@ if has_groups:
     for name, numbers in counts.items():
         print(f"{name:10s} {numbers.sum():7,} images, {numbers.min():,} to {numbers.max():,} in a group")
     print(f"total variation of biased from reference: {distance:.3f}")
+    print(f"the best discriminator is right for a share of {(1 + distance) / 2:.3f}")
     if named:
         assert np.ptp(counts["reference"]) <= 1, "the reference set is balanced"
     metrics |= {
@@ -122,14 +139,18 @@ if has_groups:
         "counts": {name: numbers.tolist() for name, numbers in counts.items()},
         "total_variation": distance,
     }
-    figure = plots.shares_of_sets(group_shares, data.group_names)
-    display(record.figure(figure, "group_shares"))
 else:
     print("no groups: the method needs none, and what is measured by group is left out")
 
+# %% mystnb={"image": {"alt": "Shares of the biased set fall from the first group to the last; the others are flat"}}
+if has_groups:
+    figure = plots.shares_of_sets(group_shares, data.group_names)
+    display(record.figure(figure, "group_shares", dpi=200))
+
 # %% [markdown]
-# Most of the biased images are of the first groups, and the reference set has the same number of each: the two
-# differ in their shares alone, for an image of a group is as likely in one as in the other.
+# **Figure 2.** The share of each group in all images, in the biased set and in the reference set. The shares are counts
+# of the split, without an interval. The biased set differs from the reference set in its shares alone, for within a
+# group every image is as likely to be drawn for one as for the other.
 #
 # ## Nested reference sets
 #
@@ -137,7 +158,7 @@ else:
 # smaller reference set is part of a larger one, all sizes share one biased set, and runs that compare sizes
 # differ in nothing else.
 
-# %%
+# %% mystnb={"image": {"alt": "In each group the reference sets are nested at one end, the biased set at the other"}}
 if named:
     references, before = {}, np.array([], np.int64)
     for share in sorted(shares):
@@ -156,12 +177,12 @@ if named:
         f"percent_{label.removesuffix('%')}": int(numbers.sum()) for label, numbers in references.items()
     }
     figure = plots.use_of_groups(counts["full"], counts["biased"], references, data.group_names)
-    display(record.figure(figure, "nested_references"))
+    display(record.figure(figure, "nested_references", dpi=200))
 
 # %% [markdown]
-# Each bar is one group from left to right in the order of its draw. Whatever the size of the reference set, it starts
-# at the left and the biased set ends at the right; between them lie images that neither takes, on which a ratio can
-# be tested.
+# **Figure 3.** Each bar is one group from left to right in the order of its draw. Whatever the size of the reference
+# set, it starts at the left and the biased set ends at the right. Between them lie images that neither takes, on which
+# a ratio can be tested. The paper's sizes are 5, 10, 25 and 50 % of the biased set.
 #
 # ## The row of the manifest
 #
@@ -181,12 +202,13 @@ else:
 # %% [markdown]
 # ## What we learned
 #
-# A split follows from the sizes of the groups, the setting and the seed, so that every machine draws the same one.
-# Reference sets are nested and share one biased set, so that runs of two sizes differ in nothing else. The total
-# variation printed above is what plain training on the biased set would leave, and what the methods are to take away.
+# A split follows from the sizes of the groups, the setting and the seed, so every machine draws the same one. Reference
+# sets are nested and share one biased set, so runs of two sizes differ in nothing else. The total variation printed
+# above is what plain training on the biased set alone would leave if it fitted its data, and what the methods are to
+# remove.
 #
 # ## The record
 
-# %%
+# %% tags=["bookkeeping"]
 record.finish(metrics)
 print(f"recorded: {run}")

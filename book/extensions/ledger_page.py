@@ -158,9 +158,9 @@ def measured(claim: dict) -> str:
 
 
 def basis(claim: dict) -> str:
-    """What the number rests on: "5 seeds", "20,000 samples"."""
-    if claim.get("samples"):
-        return f"{claim['samples']:,} samples"
+    """What the number rests on: "5 seeds", "closed form"."""
+    if claim.get("asks") == 0:
+        return "closed form"
     n = len(claim.get("values") or claim.get("seeds", []))
     return f"{n} seeds" if n > 1 else "1 seed" if n else ""
 

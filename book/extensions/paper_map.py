@@ -62,7 +62,7 @@ FIGURES = (
     Item(
         "Figures 2-3: two modes in two dimensions, their scores and their ratio",
         ("gaussians.ExactRatio", "gaussians.GaussianMixture"),
-        ("obs-biased", "theorem-1-trained"),
+        ("obs-biased", "theorem-1-trained", "ref-trained"),
     ),
     Item(
         "The error of the time-dependent ratio beside the time-independent one",

@@ -12,7 +12,7 @@ from pathlib import Path
 from docutils import nodes
 from sphinx import addnodes
 
-LAUNCHED = ("01", "02", "03")  # notebooks that need nothing but a CPU and a few minutes
+LAUNCHED = ("01", "02", "03", "04")  # notebooks that need nothing but a CPU and a few minutes
 BRANCH = "main"
 
 

@@ -48,13 +48,18 @@ def test_the_interval_decides_and_the_p_value_with_it(rule, low, high, verdict):
     assert (rule.p_value(found) < 0.05) == (verdict != OPEN)
 
 
-@pytest.mark.parametrize(("share", "rule"), [(0.36, near(0.35, 0.03)), (0.5, below(0.5)), (0.28, below(0.3))])
-def test_the_p_value_of_a_counted_share_is_that_of_its_interval(share, rule):
-    """Wilson's interval at the level p ends at the nearest limit."""
-    n = 1000
-    p = rule.p_value(evidence.counted(share, n, "r"))
-    ends = stats.binomtest(round(share * n), n).proportion_ci(1 - p, "wilson") if p < 1 else (share, share)
-    assert min(abs(end - limit) for end in ends for limit in rule.limits) < 1e-6
+def exact(share, error=0.001):
+    return {"share": share, "low": share - error, "high": share + error}
+
+
+@pytest.mark.parametrize(
+    ("share", "rule", "verdict"),
+    [(0.351, near(0.35, 0.005), HOLDS), (0.36, near(0.35, 0.005), FAILS), (0.3495, below(0.35), OPEN)],
+)
+def test_a_number_that_is_computed_is_decided_unless_the_limit_lies_within_its_error(share, rule, verdict):
+    found = evidence.computed(exact(share), "r")
+    assert rule.verdict(found) == verdict and rule.p_value(found) == (verdict == OPEN)
+    assert not rule.underpowered(found)
 
 
 def test_an_interval_stays_in_the_range_of_its_quantity():
@@ -101,7 +106,7 @@ def test_judged_together_more_is_asked_of_each():
 
 
 def test_claims_that_rest_on_one_closed_form_count_once():
-    one, other = evidence.counted(0.5, 1000, "01/a"), evidence.counted(0.5, 1000, "06/a")
+    one, other = evidence.computed(exact(0.5), "01/a"), evidence.computed(exact(0.5), "02/a")
     trained = measured(0.4, 0.6)
     claims = [
         claim(lambda: one, near(0.5, 0.1), id="a"),
@@ -128,7 +133,7 @@ def test_timings_of_one_run_are_one_run():
 def test_an_entry_says_how_many_seeds_there_are_and_how_many_are_asked_for():
     entry = claim(lambda: measured(-2, -1), below(0)).judged()
     assert (len(entry["seeds"]), entry["asks"]) == (2, 5)
-    assert claim(lambda: evidence.counted(0.5, 1000, "r"), near(0.5, 0.1)).judged()["asks"] == 0
+    assert claim(lambda: evidence.computed(exact(0.5), "r"), near(0.5, 0.1)).judged()["asks"] == 0
 
 
 def claim(measure, rule, sweep="ledger", id="i"):

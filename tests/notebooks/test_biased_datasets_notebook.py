@@ -26,7 +26,7 @@ def test_a_pair_without_groups(tmp_path, monkeypatch):
     reference = fill_folder(tmp_path / "few", [f"{i}.png" for i in range(5)], first_seed=50)
     metrics, figures = execute(tmp_path, monkeypatch, biased=str(biased), reference=str(reference), size=16)
     assert (metrics["biased"], metrics["reference"], metrics["data"]) == (30, 5, "many + few")
-    assert "total_variation" not in metrics and figures == {"images_biased", "images_reference"}
+    assert "total_variation" not in metrics and figures == {"images"}
 
 
 def test_a_folder_with_many_groups(tmp_path, monkeypatch):
@@ -38,7 +38,7 @@ def test_a_folder_with_many_groups(tmp_path, monkeypatch):
         "percent_50": 50
     }  # the smaller ones have fewer than one image for each group
     assert sum(metrics["counts"]["reference"]) == 30
-    assert figures == {"images_biased", "images_reference", "group_shares", "nested_references"}
+    assert figures == {"images", "group_shares", "nested_references"}
 
 
 def test_a_parameter_that_does_not_exist(tmp_path, monkeypatch):

@@ -71,6 +71,31 @@ def test_parameters_have_comments_and_something_is_compared(name):
     assert compared(name)
 
 
+LAUNCHED = ("01_density_ratio_2d", "02_what_each_objective_learns", "04_biased_datasets")  # in a browser too
+
+
+@pytest.mark.parametrize("name", LAUNCHED)
+def test_a_notebook_that_comes_alone_installs_the_library_first(name):
+    """The same cell in each, and the book folds it: before it only the title, after it the first import."""
+    install, imports = code_cells(name)[:2]
+    assert install.source == code_cells(LAUNCHED[0])[0].source and install.metadata["tags"] == ["bookkeeping"]
+    assert "git" in install.source and not install.outputs, "where the library is there it does nothing"
+    assert "tiwlib import" in imports.source
+
+
+@pytest.mark.parametrize("name", LAUNCHED)
+def test_every_figure_has_a_text_and_a_caption(name):
+    """The text is in the cell's metadata, for those who do not see it; the caption is near below, in order."""
+    cells, number = nbformat.read(FOLDER / f"{name}.ipynb", 4).cells, 0
+    for i, cell in enumerate(cells):
+        if any("image/png" in o.get("data", {}) for o in cell.get("outputs", [])):
+            number += 1
+            assert cell.metadata["mystnb"]["image"]["alt"], cell.source
+            below = next(c.source for c in cells[i + 1 :] if c.cell_type == "markdown")
+            assert below.startswith(f"**Figure {number}.** "), below[:60]
+    assert number
+
+
 def nbval(path):
     command = [sys.executable, FOLDER.parent / "tests" / "support" / "run_nbval.py", path]
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})

@@ -7,30 +7,36 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from tiwlib.measures.intervals import BOUNDS, FEW, clipped, mean_interval
-from tiwlib.plots.style import close, style_of_label
+from tiwlib.objectives import METHODS
+from tiwlib.plots.style import close, style_of, style_of_label
 
 MARKERS = "osD^vPX"
 
 
-def shares_of_minimisers(frame: pd.DataFrame, target: float, observed: float) -> Figure:
-    """Minority share of every objective's minimiser with its interval, rows grouped by the density they end at.
+def shares_of_minimisers(frame: pd.DataFrame, target: float) -> Figure:
+    """Minority share that every objective converges to, a line from the share of its batches to it.
 
-    frame: columns label, group, share, low, high; groups in order of appearance.
+    frame: columns name (a method's key, or another word), label, batches, share.
     """
     figure, axes = plt.subplots(figsize=(6.6, 0.3 * len(frame) + 0.9))
-    for value, name, line in ((target, " unbiased", "-"), (observed, "observed mixture ", "--")):
-        axes.axvline(value, color="0.7", linestyle=line, linewidth=1, zorder=0)
-        side = "left" if value == target else "right"
-        axes.annotate(name, (value, 1.01), xycoords=("data", "axes fraction"), ha=side, color="0.35")
-    row = np.arange(len(frame))
-    for i, (group, at) in enumerate(frame.reset_index(drop=True).groupby("group", sort=False).groups.items()):
-        part = frame.iloc[at]
-        bars = np.abs(part[["low", "high"]].to_numpy().T - part.share.to_numpy())
-        style = {"fmt": MARKERS[i], "color": f"C{i}", "markersize": 6, "capsize": 3, "label": group}
-        axes.errorbar(part.share, row[at], xerr=bars, **style)
-    axes.set_yticks(row, frame.label)
-    axes.set(xlabel="share of the minority mode, binomial 95 % interval", ylim=(len(frame) - 0.4, -0.6))
-    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    axes.axvline(target, color="0.6", linewidth=1, zorder=0)
+    axes.annotate(
+        f"unbiased {target:.2f}",
+        (target, 1.01),
+        xycoords=("data", "axes fraction"),
+        ha="center",
+        color="0.35",
+    )
+    for row, (key, batches, share) in enumerate(zip(frame.name, frame.batches, frame.share, strict=True)):
+        style = style_of(key) if key.startswith(tuple(METHODS)) else {"color": "0.4", "marker": "X"}
+        axes.plot([batches, share], [row, row], "-", color=style["color"], linewidth=1.2)
+        axes.plot(batches, row, "|", color=style["color"], markersize=11, markeredgewidth=1.6)
+        axes.plot(share, row, **style | {"linestyle": "", "markersize": 7})
+    axes.set_yticks(range(len(frame)), frame.label)
+    axes.set(
+        xlabel="share of the minority mode, from that of the batches (bar)", ylim=(len(frame) - 0.4, -0.6)
+    )
+    axes.margins(x=0.08)
     sns.despine(figure)
     return close(figure)
 
@@ -43,12 +49,13 @@ def sweep(
     variant: str | None = None,
     lines: dict[str, float] | None = None,
     even: bool = False,
+    log: bool = False,
 ) -> Figure:
     """A panel for each measure against x: one line a variant, mean and 95 % interval; the range of few seeds.
 
     frame: columns x, the measures, and variant; one that begins with a method's label, "TIW-DSM (integral)", has that
     method's style. label: of the x axis. lines: measure -> the value to reach.
-    even: the values of x stand at equal distances, whatever they are.
+    even: the values of x stand at equal distances, whatever they are. log: x has a logarithmic scale.
     """
     figure, axes = plt.subplots(1, len(measures), figsize=(3.5 * len(measures), 3.1), squeeze=False)
     variants = [None] if variant is None else list(dict.fromkeys(frame[variant]))
@@ -67,6 +74,9 @@ def sweep(
                 [at[v] + shift for v in means.index], means, yerr=np.abs(bounds - means.to_numpy()), label=which,
                 capsize=3, markersize=5, **style_of_label(which or "", i),
             )  # fmt: skip
+        if log:
+            panel.set_xscale("log")
+            panel.minorticks_off()
         panel.set_xticks([at[v] for v in ticks], [f"{v:g}" for v in ticks])
         panel.set(xlabel=label, ylabel=name)
     if variant is not None:

@@ -12,6 +12,10 @@ from tiwlib.plots.style import close, plain, style_of_label
 from tiwlib.runs.tables import run_label
 
 FEW = 20  # groups that can still be told apart by name
+    "full": "0.75",
+    "biased": "C0",
+    "reference": "C1",
+}  # the colour of a set in every figure; samples have C2
 
 
 def image_grid(images: np.ndarray, columns: int = 10, titles: list[str] | None = None) -> Figure:
@@ -32,7 +36,7 @@ def image_grid(images: np.ndarray, columns: int = 10, titles: list[str] | None =
 
 
 # Sets of images: neutral colours, for the others are the methods'.
-SET_COLOURS = {"biased set": "0.45", "reference set": "0.8"}
+SET_COLOURS = {"biased set": "0.45", "reference set": "0.8", "all images": "#D9C8A0"}
 
 
 def group_shares(
@@ -66,11 +70,10 @@ def shares_of_sets(shares: dict[str, np.ndarray], names: tuple[str, ...]) -> Fig
     if len(names) <= FEW:
         return group_shares(shares, names)
     figure, axes = plt.subplots(figsize=(6.4, 3.0))
-    styles = (("0.8", "-", 5), ("C1", "-", 1.5), ("C2", "--", 1.5))  # where two are equal, both can be seen
-    for (colour, line, width), (label, values) in zip(styles, shares.items(), strict=True):
-        axes.plot(
-            values, drawstyle="steps-mid", color=colour, linestyle=line, linewidth=width, label=plain(label)
-        )
+    styles = (("-", 5), ("-", 1.5), ("--", 1.5))  # where two are equal, both can be seen
+    for (line, width), (label, values) in zip(styles, shares.items(), strict=True):
+        style = {"color": SET_COLOURS[label], "linestyle": line, "linewidth": width}
+        axes.plot(values, drawstyle="steps-mid", label=plain(label), **style)
     axes.set(xlabel=plain(f"group, from {names[0]} to {names[-1]}"), ylabel="share of images", ylim=(0, None))
     axes.legend(frameon=False)
     sns.despine(figure)
@@ -93,11 +96,11 @@ def use_of_groups(
         axes.barh(rows, counts - before, left=before, color=shade, label=plain(f"reference {label}"), **style)
         before = counts
     axes.barh(rows, sizes - before - biased, left=before, color="0.9", label="unused", **style)
-    axes.barh(rows, biased, left=sizes - biased, color="C0", label="biased", **style)
+    axes.barh(rows, biased, left=sizes - biased, color=SET_COLOURS["biased set"], label="biased set", **style)
     axes.set(xlabel="images, in the order of the draw", ylim=(len(names) - 0.5, -0.5), xlim=(0, sizes.max()))
-    axes.set_yticks(rows, [plain(name) for name in names]) if len(names) <= FEW else axes.set(
-        ylabel="group", yticks=[]
-    )
+    axes.set(ylabel="group", yticks=[])
+    if len(names) <= FEW:
+        axes.set_yticks(rows, [plain(name) for name in names])
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
     sns.despine(figure)
     return close(figure)
