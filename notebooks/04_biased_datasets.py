@@ -118,9 +118,9 @@ display(record.figure(figure, "images"))
 # ## Shares of the groups
 #
 # The distance between biased and reference shares is the total variation, half the sum of absolute
-# differences: 0 where both are the same, 1 where they have no group in common. It also says how well anyone can tell
-# the two sets apart if an image of a group is as likely in one as in the other: of images drawn half from each set,
-# the best discriminator names the right set for a share of $(1 + \text{total variation}) / 2$.
+# differences: 0 where both are the same, 1 where they have no group in common. It also bounds how well the two sets can
+# be told apart, for within a group they do not differ: of new images, half from each density, no discriminator names
+# the right set for a share above $(1 + \text{total variation}) / 2$.
 
 # %%
 if has_groups:
@@ -131,7 +131,7 @@ if has_groups:
     for name, numbers in counts.items():
         print(f"{name:10s} {numbers.sum():7,} images, {numbers.min():,} to {numbers.max():,} in a group")
     print(f"total variation of biased from reference: {distance:.3f}")
-    print(f"the best discriminator is right for a share of {(1 + distance) / 2:.3f}")
+    print(f"a discriminator is right for a share of at most {(1 + distance) / 2:.3f}")
     if named:
         assert np.ptp(counts["reference"]) <= 1, "the reference set is balanced"
     metrics |= {
