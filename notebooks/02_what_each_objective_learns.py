@@ -149,7 +149,7 @@ display(record.figure(figure, "minimisers", dpi=200))
 
 # %% [markdown]
 # **Figure 1.** The share of the minority mode that each objective converges to; its numerical error is smaller than a
-# mark. The bar at the left end of each line is the share of the batches, the vertical line the unbiased share. TIW-DSM
+# mark. The bar at the end of each line is the share of the batches, the vertical line the unbiased share. TIW-DSM
 # and C-only reach it from either kind of batches, as theorem 1 says. The weight alone does nothing. A weight made for
 # half-and-half batches, where one sample in 21 is a reference sample, goes half of the way. The released formula
 # ends *below* its batches; with its sign mended it goes half of the way, because $\nabla d = d\,\nabla \log d$ is too
@@ -278,9 +278,9 @@ table = pd.DataFrame(results["digits"]).T.rename(index=labels)
 display(table.map(intervals.as_text))
 
 # %% [markdown]
-# **Figure 4.** Digits: a grey line joins the variants of one seed, which share split and ratio; the diamond is their
-# mean with Student's 95 % interval. The table holds the single values where there are fewer than four seeds. The next
-# cell counts the seeds in which each variant is less fair than another one: those counts are what can be read here.
+# **Figure 4.** Digits: a grey line joins the variants of one seed, which share split and ratio, and a diamond is the
+# mean of a variant. From four seeds on an interval is drawn; here the table has the single values instead. The next
+# cell counts the seeds in which one variant is less fair than another: those counts are what can be read here.
 
 # %%
 variation = digits.pivot(index="seed", columns="variant", values="total_variation")
