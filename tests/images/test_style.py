@@ -104,6 +104,7 @@ FRAME = pd.DataFrame(
         for i, key in enumerate(KEYS) for seed in (0, 1) for n in (1.0, 2.0)
     ]
 )  # fmt: skip
+MINIMISERS = pd.DataFrame({"name": [*KEYS, "released"], "label": "x", "batches": 0.35, "share": 0.5})
 CELL = {"mean": 0.4, "low": 0.3, "high": 0.5, "seeds": [0.3, 0.4, 0.5]}
 SHARES = {"mean": [0.6, 0.4], "low": [0.5, 0.3], "high": [0.7, 0.5], "seeds": [[0.6, 0.4]]}
 MEASURES = {"label": "x", "requires": "nothing", "fairness_discrepancy": CELL, "group_shares": SHARES}
@@ -115,6 +116,7 @@ FIGURES = {
     "trade_off": lambda: plots.trade_off(FRAME, "recall", "share", ("recall", "share")),
     "differences": lambda: plots.differences(FRAME[FRAME.n == 1], "dsm_obs_half", {"recall": "recall"}),
     "shares_by_objective": lambda: plots.shares_by_objective(FRAME, 0.5, 0.35),
+    "shares_of_minimisers": lambda: plots.shares_of_minimisers(MINIMISERS, 0.5),
     "all_problems": lambda: plots.all_problems({"gmm": BASELINE}),
     "needs_and_shares": lambda: plots.needs_and_shares(
         BASELINE, ("a", "b"), np.array([0.9, 0.1]), np.full(2, 0.5)

@@ -68,7 +68,8 @@ def _log_ratio(panel, ratio, level: float):
 def _fields(columns: list[tuple]) -> tuple[Figure, np.ndarray, list]:
     """A row for each sigma, a column for each (title, function that draws, what it draws); a shade of each column."""
     size = (2.7 * len(columns) + 0.9, 2.5 * len(SIGMAS) + 0.3)
-    figure, axes = plt.subplots(len(SIGMAS), len(columns), figsize=size, sharex=True, sharey=True)
+    options = {"figsize": size, "sharex": True, "sharey": True, "squeeze": False}
+    figure, axes = plt.subplots(len(SIGMAS), len(columns), **options)
     shades = []
     for i, (title, draw, what) in enumerate(columns):
         for panel, level in zip(axes[:, i], SIGMAS, strict=True):
