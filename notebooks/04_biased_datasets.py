@@ -144,7 +144,8 @@ else:
 
 # %% mystnb={"image": {"alt": "Shares of the biased set fall from the first group to the last; the others are flat"}}
 if has_groups:
-    figure = plots.shares_of_sets(group_shares, data.group_names)
+    names = {"full": "all images", "biased": "biased set", "reference": "reference set"}
+    figure = plots.shares_of_sets({names[k]: v for k, v in group_shares.items()}, data.group_names)
     display(record.figure(figure, "group_shares", dpi=200))
 
 # %% [markdown]

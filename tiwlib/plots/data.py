@@ -12,10 +12,6 @@ from tiwlib.plots.style import close, plain, style_of_label
 from tiwlib.runs.tables import run_label
 
 FEW = 20  # groups that can still be told apart by name
-    "full": "0.75",
-    "biased": "C0",
-    "reference": "C1",
-}  # the colour of a set in every figure; samples have C2
 
 
 def image_grid(images: np.ndarray, columns: int = 10, titles: list[str] | None = None) -> Figure:
@@ -72,7 +68,7 @@ def shares_of_sets(shares: dict[str, np.ndarray], names: tuple[str, ...]) -> Fig
     figure, axes = plt.subplots(figsize=(6.4, 3.0))
     styles = (("-", 5), ("-", 1.5), ("--", 1.5))  # where two are equal, both can be seen
     for (line, width), (label, values) in zip(styles, shares.items(), strict=True):
-        style = {"color": SET_COLOURS[label], "linestyle": line, "linewidth": width}
+        style = {"color": SET_COLOURS.get(label, "0.6"), "linestyle": line, "linewidth": width}
         axes.plot(values, drawstyle="steps-mid", label=plain(label), **style)
     axes.set(xlabel=plain(f"group, from {names[0]} to {names[-1]}"), ylabel="share of images", ylim=(0, None))
     axes.legend(frameon=False)
