@@ -1,10 +1,8 @@
 """Figures of the 2-D example and of its variants: scales, units, intervals."""
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from matplotlib.collections import LineCollection
 from matplotlib.contour import ContourSet
 from matplotlib.quiver import Quiver
 
@@ -40,14 +38,3 @@ def test_arrows_are_in_units_of_a_modes_width():
     gradient = EXACT_RATIO.grad_log_ratio(torch.zeros(1, 2), torch.ones(1))[0]
     drawn = np.array([quiver.U, quiver.V])[:, middle[0]]
     assert drawn == pytest.approx(2**0.5 * gradient.numpy(), rel=1e-5)
-
-
-def test_below_four_seeds_no_interval_is_drawn_and_none_leaves_its_range():
-    def bars(n):
-        frame = pd.DataFrame({"variant": "a", "seed": range(n), "recall": np.linspace(0, 0.9, n)})
-        (panel,) = plots.variants(frame, {"recall": "recall"}).axes
-        return [s.get_segments() for s in _of(panel, LineCollection)]
-
-    assert not bars(3)
-    (((low, high),),) = ([segment[:, 0] for segment in segments] for segments in bars(4))
-    assert (low, round(high, 1)) == (0, 1.0)

@@ -57,7 +57,9 @@ def sweep(
     method's style. label: of the x axis. lines: measure -> the value to reach.
     even: the values of x stand at equal distances, whatever they are. log: x has a logarithmic scale.
     """
-    figure, axes = plt.subplots(1, len(measures), figsize=(3.5 * len(measures), 3.1), squeeze=False)
+    figure, axes = plt.subplots(
+        1, len(measures), figsize=(3.5 * len(measures), 3.1), squeeze=False, sharex=True
+    )
     variants = [None] if variant is None else list(dict.fromkeys(frame[variant]))
     ticks = sorted(frame[x].unique())
     at = {value: i for i, value in enumerate(ticks)} if even else {value: value for value in ticks}
