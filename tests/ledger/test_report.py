@@ -201,8 +201,8 @@ def test_quality_stands_beside_the_fairness_of_every_baseline(tmp_path, monkeypa
     """In the order of figures; single values of few seeds; nothing where an old record has not measured it."""
     monkeypatch.setenv("TIWLIB_RESULTS", str(tmp_path))
     cell = {"mean": 0.2, "low": 0.1, "high": 0.3, "seeds": [0.1, 0.3]}
-    old = {"label": "L", "requires": "R", "fairness_discrepancy": cell, "recall": cell}
-    new = old | {"label": "M", "frechet": cell, "precision": cell, "unsure": cell}
+    old = {"label": "L", "requires": "R", "fairness_discrepancy": cell, "precision": cell, "recall": cell}
+    new = old | {"label": "M", "frechet": cell, "unsure": cell}
     recorded(tmp_path, "0v1", {"problem": "0v1", "methods": {"ambient": new, "dsm_bias": old}})
     recorded(tmp_path, "digits-lt", {"problem": "digits-lt", "methods": {"dsm_bias": new}})
     recorded(tmp_path, "digits-lt-short", {"problem": "digits-lt", "methods": {"dsm_bias": new}})
@@ -215,7 +215,7 @@ def test_quality_stands_beside_the_fairness_of_every_baseline(tmp_path, monkeypa
     )
     text = "0.2 (0.1, 0.3)"
     assert lines[-2:] == [
-        f"| L | R | {text} |  |  | {text} |  |",
+        f"| L | R | {text} |  | {text} | {text} |  |",
         f"| M | R | {text} | {text} | {text} | {text} | {text} |",
     ]
     assert lines[2].count("↓") == 3 and lines[2].count("↑") == 2
