@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 from ledger import counted_once, measured
+from ledger.baseline_tables import baselines
 from ledger.front import headline, ledger, picture
 from ledger.image_tables import (
     alphas,
@@ -23,8 +24,6 @@ from ledger.image_tables import (
 from ledger.markdown import header, line, plain, row
 from ledger.rules import FAILS, HOLDS, OPEN, UNREADABLE, UNTESTED
 from ledger.tables import (
-    baseline_quality,
-    baselines,
     blind_spot,
     digits,
     estimators,
@@ -134,7 +133,7 @@ PAGES = {
             alphas,
             vanishing_weights,
         ),
-        *(decided, lengths, mnist, baselines, baseline_quality),
+        *(decided, lengths, mnist, baselines),
     ),
     PROJECT / "docs" / "estimators.md": (
         estimators,

@@ -172,48 +172,6 @@ def times() -> str:
     )
 
 
-PROBLEMS = ("gmm", "0v1", "low-high", "long-tail")  # of notebook 07
-
-
-def baseline_names() -> list[str]:
-    # Here, for it takes a second and the other tables need none of it.
-    from tiwlib.baselines import BASELINES
-
-    return list(BASELINES)
-
-
-def baselines() -> str:
-    """All methods of notebook 07 on all problems: what they require, and the fairness discrepancy."""
-    found = {problem: record("metrics", "07_baselines", problem)["methods"] for problem in PROBLEMS}
-    lines = header("method", "requires", *PROBLEMS)
-    for name in baseline_names():
-        measures = found["gmm"][name]
-        cells = (found[problem].get(name) for problem in PROBLEMS)
-        key = "fairness_discrepancy"
-        lines.append(
-            row(
-                measures["label"],
-                measures["requires"],
-                *(as_text(cell[key], key) if cell else "" for cell in cells),
-            )
-        )
-    return "\n".join(lines)
-
-
-def baseline_quality() -> str:
-    """What stands behind the shares of notebook 07: the quality of the samples that they were read from."""
-    lines = header("problem", "precision of the methods", "recall of IW-DSM", "recall of TIW-DSM")
-    for problem in PROBLEMS:
-        methods = record("metrics", "07_baselines", problem)["methods"]
-        precision = [measures["precision"]["mean"] for measures in methods.values()]
-        recalls = (as_text(methods[name]["recall"], "recall") for name in ("iw_dsm", "tiw_dsm"))
-        lines.append(row(problem, f"{min(precision):.2f} to {max(precision):.2f}", *recalls))
-    return "\n".join(lines) + (
-        "\n\nWhere precision is low the samples are blurred, and their shares lean on the judge. Where recall is low "
-        "a fair share covers little of the data."
-    )
-
-
 MODELS = {
     "dsm_bias": "base model, DSM(bias)",
     "invdiff": "InvDiff, inferred",

@@ -23,18 +23,25 @@
 # D_{\rm ADP} = {\rm decode}\big(h - \gamma B\, \nabla_h L(h)\big) \qquad
 # D_{\rm InvDiff} = r\,{\rm decode}\big(h + \Delta(h, \sigma)\big) + (1 - r)\,{\rm decode}(h)$$
 #
-# One problem a run: `gmm`, or scikit-learn's digits as `0v1`, `low-high`, `long-tail`. One sampler, the same
-# starting noise, one judge. **Never rank two rows without the column of what they require.** DSM(bias), plain
-# training on the biased set alone, is the base model of those that have no reference set, DSM(obs) that of ratio
-# guidance. A base model is trained once for a problem and seed, and shared.
+# $$D_w = D_{\rm obs} + w\,(D_{\rm ref} - D_{\rm obs}) \qquad
+# D_{\rm Ambient}:\ \text{trained on } p_{\rm obs} \text{ at } \sigma \ge \sigma^*,\ p_{\rm ref} \text{ below} \qquad
+# D_{\rm tuned}:\ D_{\rm bias} \text{ trained on with } \mathcal D_{\rm ref}$$
+#
+# One problem a run: `gmm`, the 2-D example, or a setting of images such as `digits-colour-90` with the library's
+# U-Nets. (`0v1`, `low-high` and `long-tail` are scikit-learn's digits as points of 64 numbers; their samples are
+# blurred.) One sampler, the same starting noise, one judge. **Never rank two rows without the column of what they
+# require.** DSM(bias), plain training on the biased set alone, is the base model of those that have no reference set.
+# Ratio guidance and domain guidance start from DSM(obs). A base model is trained once for a problem and seed, and
+# shared.
 #
 # | reads | writes | takes |
 # |---|---|---|
-# | other problems' records, where there are | `results/07_baselines/<run>/` | minutes on one core |
-# | | `checkpoints/`: models trained from nothing | |
+# | other problems' records, where there are | `results/07_baselines/<run>/` | half an hour of one core, images hours |
+# | | `checkpoints/`: each method's samples and measures, so a stopped run goes on where it was | |
 
 # %%
 import time
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -47,8 +54,8 @@ from tiwlib.measures.distances import to_uint8
 
 # %% tags=["parameters"]
 run = ""  # name of the record; empty: the problem
-problem = "gmm"  # gmm, 0v1, low-high or long-tail
-network = "mlp"  # of digits: "mlp" on 64 pixels, or "unet" (slow on a CPU)
+problem = "gmm"  # gmm, a setting of images such as digits-colour-90, or 0v1, low-high, long-tail
+network = "mlp"  # of 0v1, low-high and long-tail, "mlp" on 64 pixels or "unet"; settings always have U-Nets
 methods = []  # rows of the table, dsm_bias first; empty: all that there are
 seeds = 3  # repetitions, each with split, networks and samples of its own
 validation_seed = 100  # on which options are chosen; beyond the seeds
@@ -56,8 +63,8 @@ n_samples = 2000  # drawn for each method and seed
 steps = 1000  # training from nothing
 tune_steps = 1000  # training on top of a base model
 batch_size = 128  # samples a step
-lr = 1e-3  # learning rate from nothing
-tune_lr = 1e-3  # and on top of a base model
+lr = 1e-3  # learning rate from nothing; on settings of images it falls to zero at the end
+tune_lr = 1e-3  # learning rate on top of a base model, which falls likewise
 ratio_steps = 400  # training length of a ratio network
 ratio_lr = 1e-3  # its learning rate
 sampling_steps = 20  # levels of the Heun sampler
@@ -83,7 +90,11 @@ if seeds < 1 or validation_seed < seeds or methods[0] != "dsm_bias" or len(set(m
     )
 if n_samples < 4:
     raise ValueError(f"n_samples={n_samples}: must be at least 4, for distances between sets")
-budget = baselines.Budget(**{name: params[name] for name in baselines.Budget.__dataclass_fields__})
+small_digits = problem in ("0v1", "low-high", "long-tail")
+budget = baselines.Budget(
+    **{name: params[name] for name in baselines.Budget.__dataclass_fields__ if name in params},
+    lr_decay=problem != "gmm" and not small_digits,
+)
 options = {
     "adp": {"target": tuple(target)},
     "ratio_guidance": {"strength": strength},
@@ -94,7 +105,7 @@ options = {
 }
 for name in methods:
     baselines.baseline(name, **options.get(name, {}))  # a bad option is refused before anything is trained
-settings = {} if problem == "gmm" else {"network": network}
+settings = {"network": network} if small_digits else {}
 first = baselines.problem(problem, 0, **settings)
 equal = np.full(len(first.group_names), 1 / len(first.group_names))
 if target and len(target) != len(equal):
@@ -139,6 +150,19 @@ print("shares of the biased set:", ", ".join(f"{group} {share:.3f}" for group, s
 # **ddm-balanced**, our reading of the same paper's abstract. Clusters of the base model's $h$ stand for groups; the
 # model is trained on with each cluster as heavy as any other. Needs a base model. Fails where the largest clusters
 # are not the attribute.
+#
+# **Fine-tuning with early stopping**, the idea of fairTL (arXiv 2212.00926, there with GANs). The base model is trained
+# on with the reference set alone, of which a fifth is held out; of six lengths the one with the lowest denoising loss
+# on that fifth is taken. Needs a reference set and a base model. Cost: two tunings. Too long a tuning copies the
+# reference images, and the held-out ones are few.
+#
+# **Ambient-o with one threshold**, the idea of arXiv 2506.10038. All images are trained on at $\sigma \ge \sigma^*$,
+# the reference images alone below. Needs a reference set and $\sigma^*$. Cost: one training. What is decided above
+# $\sigma^*$ keeps the bias; below it the few reference images can be copied.
+#
+# **Domain guidance** (arXiv 2504.01521). $D_w = D_{\rm obs} + w (D_{\rm ref} - D_{\rm obs})$, from two rows of this
+# table. $w = 1$ is DSM(ref), and $w > 1$ goes on in the same direction. Needs a reference set and a base model. Cost: a
+# second denoiser at every sampling step. It takes over the copies of DSM(ref).
 
 # %%
 needs = {baselines.baseline(name, **options.get(name, {})).label: name for name in methods}
@@ -149,59 +173,50 @@ for label, name in needs.items():
 # %% [markdown]
 # ## Options, chosen on the validation seed
 #
-# Temperature, strength and head of distribution guidance: the fairest whose Frechet distance is no worse than the
-# base model's. The share $q$ of InvDiff is swept, not chosen: that would need the groups.
+# Of distribution guidance temperature, strength and head; of fine-tuning its base model; of Ambient-o the threshold, in
+# units of the data's standard deviation; of domain guidance $w$. Each is the fairest whose Frechet distance is no worse
+# than that of DSM(bias). The share $q$ of InvDiff is swept, not chosen: that would need the groups.
 
 # %% tags=["nbval-ignore-output"]
 began = time.perf_counter()
 held = baselines.problem(problem, validation_seed, **settings)
-base = baselines.trained_once(held, "dsm_bias", budget, validation_seed)
-unguided, _ = baselines.evaluate(
-    held, *base, n=1000, seed=validation_seed, steps=sampling_steps, target=target
-)
+sampled = {"seed": validation_seed, "n": min(n_samples, 1000), "target": tuple(target)}
+unguided, _ = baselines.measured_once(baselines.baseline("dsm_bias"), held, budget, **sampled)
+print(f"DSM(bias): discrepancy {unguided['fairness_discrepancy']:.3f}, Frechet {unguided['frechet']:.3f}")
+grids = {name: baselines.baseline(name).tried for name in methods}
+grids |= {"adp": adp_grid, "invdiff": {"share": invdiff_shares}}
 tuning = {}
-if "adp" in methods:
+for name in methods:
+    if not grids[name]:
+        continue
 
-    def build_adp(**tried):
-        return baselines.baseline("adp", **options["adp"], **tried)
+    def build(name=name, **tried):
+        return baselines.baseline(name, **{**options.get(name, {}), **tried})
 
-    tuning["adp"] = baselines.tune(
-        build_adp, adp_grid, held, base[0], budget, seed=validation_seed, target=target
-    )
-    best = baselines.chosen(tuning["adp"], unguided["frechet"])
-    options["adp"] |= {name: best[name] for name in adp_grid}
-    print(f"distribution guidance: {options['adp']}")
-if "invdiff" in methods:
-
-    def build_invdiff(**tried):
-        return baselines.baseline("invdiff", **{**options["invdiff"], **tried})
-
-    tuning["invdiff"] = baselines.tune(
-        build_invdiff, {"share": invdiff_shares}, held, base[0], budget, seed=validation_seed, target=target
-    )
-print(f"unguided: discrepancy {unguided['fairness_discrepancy']:.3f}, Frechet {unguided['frechet']:.3f}")
-for rows in tuning.values():
-    display(pd.DataFrame(rows).round(3))
+    tuning[name] = baselines.tune(build, grids[name], held, budget, **sampled)
+    if name != "invdiff":
+        best = baselines.chosen(tuning[name], unguided["frechet"])
+        options[name] = options.get(name, {}) | {option: best[option] for option in grids[name]}
+        print(f"{build().label}: {options[name]}")
+    display(pd.DataFrame(tuning[name]).round(3))
 print(f"took {time.perf_counter() - began:.0f} s")
 
 # %% [markdown]
 # ## Every method, every seed
 
 # %%
-rows = {name: [] for name in methods}
-samples, denoisers = {}, {}
+rows, samples = {name: [] for name in methods}, {}
 for seed in range(seeds):
     instance = baselines.problem(problem, seed, **settings)
     record.hashes[f"problem {seed}"] = runs.digest(instance.key)
     for name in methods:
         baseline = baselines.baseline(name, **options.get(name, {}))
-        log = baseline.fit(instance, baselines.base_of(baseline, instance, budget, seed), budget, seed)
-        measures, x = baselines.evaluate(
-            instance, baseline.denoiser(), log, n=n_samples, seed=seed, steps=sampling_steps, target=target
+        measures, x = baselines.measured_once(
+            baseline, instance, budget, seed, n=n_samples, target=tuple(target)
         )
         rows[name].append(measures)
         if seed == 0:
-            samples[name], denoisers[name] = x, baseline.denoiser()
+            samples[name] = x
 table = {name: baselines.summary(each) for name, each in rows.items()}
 for name, measures in table.items():
     baseline = baselines.baseline(name, **options.get(name, {}))
@@ -212,14 +227,22 @@ pd.set_option("display.max_colwidth", None)
 display(plots.baseline_table(table))
 
 # %% [markdown]
-# Means over seeds with Student's 95 % interval. *Discrepancy*: distance of the group shares from the wanted ones.
-# *Pairwise bias*: mean difference of two groups' shares. *Frechet*, precision and recall: against held-out balanced
-# data, in the features of the judge (for `gmm` the points themselves), which is not Inception's FID; by group against
-# that group alone, where few held-out images make it large. Training counts what the row adds to its base model.
+# Means over seeds, with the single values or Student's 95 % interval. *Discrepancy*: distance of the group shares from
+# the wanted ones. *Pairwise bias*: mean difference of two groups' shares. *Frechet*, precision and recall: against
+# held-out balanced data, in the features of the judge (for `gmm` the points themselves), which is not Inception's FID;
+# by group against that group alone, where few held-out images make it large. *Unsure*: samples of which the judge is
+# less than 90 % sure. *Nearest*: distance to the nearest image of both sets. Training counts what the row adds to its
+# base model.
+#
+# **Read fairness with quality.** Equal shares of samples with low precision are the judge's opinion of blurs. Equal
+# shares with low recall cover little of the data, as copies of the reference images do.
 
 # %% tags=["nbval-ignore-output"]
 figure = plots.needs_and_shares(table, first.group_names, first.biased_shares, equal)
 record.figure(figure, "group_shares")
+
+# %% tags=["nbval-ignore-output"]
+record.figure(plots.fairness_and_quality(table), "fairness_and_quality")
 
 # %% [markdown]
 # ## Samples
@@ -229,7 +252,8 @@ if problem == "gmm":
     shares = {table[name]["label"]: f"{table[name]['minority_share']['seeds'][0]:.2f}" for name in samples}
     figure = plots.samples_2d({table[name]["label"]: x for name, x in samples.items()}, shares)
 else:
-    images = np.concatenate([to_uint8(x[:14].reshape(-1, 1, 8, 8)) for x in samples.values()])
+    shape = (-1, 1, 8, 8) if small_digits else (-1, *first.shape)
+    images = np.concatenate([to_uint8(x[:14].reshape(shape)) for x in samples.values()])
     figure = plots.image_grid(images, 14, [table[name]["label"] for name in samples])
 record.figure(figure, "samples")
 
@@ -255,7 +279,7 @@ if "invdiff" in methods:
 # ## Who judges
 #
 # The judge was trained on more data, by another kind of model, than the classifier that distribution guidance may
-# use. Its confusion matrix, on images that its own training held out: true group by named group.
+# use. Its confusion matrix, true group by named group: of images that its own training held out, or of unseen hues.
 
 # %% tags=["nbval-ignore-output"]
 confusion = first.judge.confusion
@@ -271,18 +295,23 @@ print(f"the labelling classifier agrees with it on {agreement:.3f} of the held-o
 # %% [markdown]
 # ## What sampling costs
 #
-# Processor time over the base model's, all taking turns on one machine: the median of five rounds. TIW-DSM's is its
-# own network and nothing else; what differs from one is the clock.
+# Processor time over the base model's, all taking turns on one machine: the median of five rounds. It does not depend
+# on the weights, so one step of training is enough for what is not trained yet. TIW-DSM's is its own network and
+# nothing else; what differs from one is the clock.
 
 # %% tags=["nbval-ignore-output"]
-priced = [name for name in ("tiw_dsm", "ratio_guidance", "adp", "invdiff_oracle") if name in denoisers]
-relative = baselines.relative_cost(
-    first,
-    denoisers["dsm_bias"],
-    {name: denoisers[name] for name in priced},
-    n=n_samples,
-    steps=sampling_steps,
-)
+priced = [
+    name
+    for name in ("tiw_dsm", "ratio_guidance", "adp", "invdiff_oracle", "domain_guidance")
+    if name in methods
+]
+short, denoisers = replace(budget, tune_steps=1), {}
+for name in ("dsm_bias", *priced):
+    baseline = baselines.baseline(name, **options.get(name, {}))
+    baseline.fit(first, baselines.base_of(baseline, first, budget, 0), short, 0)
+    denoisers[name] = baseline.denoiser()
+base = denoisers.pop("dsm_bias")
+relative = baselines.relative_cost(first, base, denoisers, n=min(n_samples, 500), steps=sampling_steps)
 for name, ratio in relative.items():
     print(f"{table[name]['label']:22s} {ratio:.2f} of the base model's sampling time")
 
@@ -290,13 +319,12 @@ for name, ratio in relative.items():
 # ## All problems
 #
 # This run beside the records that there are of other problems. Runs of other problems:
-# `papermill notebooks/07_baselines.ipynb out.ipynb -f notebooks/params/07_0v1.yaml`, or `make baselines`.
+# `papermill notebooks/07_baselines.ipynb out.ipynb -f notebooks/params/07_digits-colour-90.yaml`, or `make baselines`.
 
 # %% tags=["nbval-ignore-output"]
-order = ("gmm", "0v1", "low-high", "long-tail")
-recorded = {r["run"]: r["metrics"]["methods"] for r in runs.finished("07_baselines")}
-recorded[run or problem] = table
-shown = {name: recorded[name] for name in dict.fromkeys((*order, run or problem)) if name in recorded}
+recorded = {r["run"]: r["metrics"] for r in runs.finished("07_baselines")}
+recorded = {name: m["methods"] for name, m in recorded.items() if name == m["problem"]} | {problem: table}
+shown = {name: recorded[name] for name in baselines.ORDER if name in recorded}
 record.figure(plots.all_problems(shown), "all_problems")
 
 # %% [markdown]

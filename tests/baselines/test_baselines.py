@@ -365,6 +365,9 @@ def test_too_strong_a_guidance_is_reported(problem):
     [
         ("tiw_dsm", "reference", "has no reference, which TIW-DSM requires"),
         ("ratio_guidance", "reference", "has no reference"),
+        ("fine_tuning", "reference", "has no reference, which fine-tuning requires"),
+        ("ambient", "reference", "has no reference"),
+        ("domain_guidance", "reference", "has no reference"),
         ("invdiff_oracle", "labels", "has no labels, which InvDiff, true groups requires"),
         ("ddm_released", "labels", "has no labels"),
         ("adp", "classifier", "has no classifier, which distribution guidance requires"),
@@ -375,7 +378,18 @@ def test_a_problem_without_what_a_method_requires_is_refused(problem, name, lack
         baselines.baseline(name).fit(dataclasses.replace(problem, **{lacks: None}), points(), SMALL, 0)
 
 
-@pytest.mark.parametrize("name", ["adp", "invdiff", "invdiff_oracle", "ddm_balanced", "ratio_guidance"])
+WITH_BASE = (
+    "adp",
+    "invdiff",
+    "invdiff_oracle",
+    "ddm_balanced",
+    "ratio_guidance",
+    "fine_tuning",
+    "domain_guidance",
+)
+
+
+@pytest.mark.parametrize("name", WITH_BASE)
 def test_a_missing_base_model_is_refused(problem, name):
     with pytest.raises(ValueError, match="base=None: .* requires the model dsm_"):
         baselines.baseline(name).fit(problem, None, SMALL, 0)
@@ -392,7 +406,8 @@ def test_what_a_method_does_not_require_it_does_not_touch(problem, name):
     measures, x = baselines.evaluate(problem, method.denoiser(), log, n=60, steps=SMALL.sampling_steps)
     assert x.shape == (60, 2) and x.isfinite().all()
     assert measures["evaluations"] == (2 * 8 - 1) * log.evaluations
-    assert (log.extra_parameters > 0) == (name in ("adp", "invdiff", "invdiff_oracle", "ratio_guidance"))
+    larger = ("adp", "invdiff", "invdiff_oracle", "ratio_guidance", "domain_guidance")
+    assert (log.extra_parameters > 0) == (name in larger)
     assert sum(measures["group_shares"]) == pytest.approx(1)
 
 
@@ -403,10 +418,18 @@ def test_what_is_required_is_said_in_words():
     assert said["invdiff"] == "base model, a guess (rare share)"
 
 
+def test_a_falling_learning_rate_is_that_of_all_trainings():
+    for decay in (False, True):
+        budget = dataclasses.replace(SMALL, lr_decay=decay)
+        configs = (budget.training(), budget.tuning(), budget.experiment("tiw_dsm", 0).training)
+        assert [config.lr_decay for config in configs] == [decay] * 3
+        assert [config.steps for config in configs] == [30, 10, 30]
+
+
 def test_names_that_are_not_known_are_refused():
     with pytest.raises(ValueError, match="method='gan': must be one of dsm_bias, dsm_ref"):
         baselines.baseline("gan")
-    with pytest.raises(ValueError, match="problem='mnist': must be one of gmm, 0v1"):
+    with pytest.raises(ValueError, match="problem='mnist': must be one of gmm, 0v1, .*digits-colour-90"):
         baselines.problem("mnist")
     with pytest.raises(ValueError, match="method='adp': .*'gama'"):
         baselines.baseline("adp", gama=1.0)

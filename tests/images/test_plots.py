@@ -14,7 +14,7 @@ from tiwlib.measures import two_d
 from tiwlib.measures.intervals import mean_interval
 from tiwlib.plots import data as of_data
 from tiwlib.plots import methods as of_methods
-from tiwlib.plots.baselines import needs_and_shares
+from tiwlib.plots.baselines import QUALITY, needs_and_shares
 from tiwlib.plots.style import plain
 
 NAMES = ("US$ 5 to US$ 10", r"$\frac{$")  # as text, and as mathematics an error
@@ -23,6 +23,7 @@ FEW, MANY = NAMES, tuple(f"{i} {NAMES[i % 2]}" for i in range(of_data.FEW + 1))
 EQUAL = np.full(len(MANY), 1 / len(MANY))
 CELL = {"mean": [0.5, 0.5], "low": [None, None], "high": [None, None], "seeds": [[0.5, 0.5]]}
 BASELINE = {"label": NAMES[1], "requires": NAMES[0], "group_shares": CELL}
+NUMBERS = {name: {"mean": 0.25, "seeds": [0.2, 0.3]} for name in QUALITY}
 
 
 @pytest.mark.parametrize(
@@ -34,6 +35,7 @@ BASELINE = {"label": NAMES[1], "requires": NAMES[0], "group_shares": CELL}
         lambda: of_data.use_of_groups(np.array([9, 9]), np.array([5, 3]), {NAMES[1]: np.array([1, 1])}, FEW),
         lambda: of_methods.share_lines({"tiw_dsm": [0.5, 0.5]}, FEW),
         lambda: needs_and_shares({"adp": BASELINE}, FEW, HALF, HALF),
+        lambda: plots.fairness_and_quality({"adp": BASELINE | NUMBERS}),
     ],
 )
 def test_names_with_dollars_are_drawn(figure):
@@ -129,3 +131,15 @@ def test_the_line_along_a_shift_goes_through_the_mode():
     middle = pair.log_ratio(torch.tensor([MODES[0]]), torch.zeros(1)).item()
     assert exact[60] == pytest.approx(middle) and (one == 0).all()
     assert exact[0] > middle > exact[-1], "the biased mode is ahead, where r is small"
+
+
+def test_fairness_stands_beside_the_quality_that_it_is_read_from():
+    """A panel for each measure, with each method's mean as a bar and its seeds as marks; shares on the whole range."""
+    methods = {name: BASELINE | {"label": name} | NUMBERS for name in ("dsm_bias", "adp")}
+    methods["adp"] = methods["adp"] | {"recall": {"mean": 0.5, "seeds": [0.4, 0.6]}}
+    panels = plots.fairness_and_quality(methods).axes
+    titles = [panel.get_xlabel().split(" ")[0] for panel in panels]
+    assert titles == ["fairness", "Frechet", "precision", "recall", "unsure", "nearest"]
+    recall = panels[3]
+    assert [bar.get_width() for bar in recall.patches] == [0.25, 0.5] and recall.get_xlim() == (0, 1)
+    assert [list(line.get_xdata()) for line in recall.lines] == [[0.2, 0.3], [0.4, 0.6]]

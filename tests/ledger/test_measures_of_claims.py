@@ -73,6 +73,9 @@ def metrics_of(r) -> dict:
                     return {
                         "seeds": [[made_up(r.name, method, s, g) / 5 for g in range(10)] for s in range(3)]
                     }
+                if name == "group_frechet":
+                    groups = [[made_up(r.name, method, "group", s, g) for g in range(2)] for s in range(3)]
+                    return {"seeds": groups}
                 return cell(r.name, method, name)
 
             return Anything(measure)
@@ -438,9 +441,27 @@ for method, problems in {"adp": ("gmm", "0v1", "low-high"), "invdiff": ("low-hig
         base = baseline(problem, "dsm_bias", "fairness_discrepancy")
         value = baseline(problem, method, "fairness_discrepancy") - 0.5 * base
         EXPECTED[f"siblings-{method}-{problem}-halved"] = value, BELOW
+for method in ("fine_tuning", "ambient", "domain_guidance"):
+    dashes = method.replace("_", "-")
+    for problem in ("gmm", "digits-colour-90"):
+        base = baseline(problem, "dsm_bias", "fairness_discrepancy")
+        value = baseline(problem, method, "fairness_discrepancy") - 0.5 * base
+        EXPECTED[f"siblings-{dashes}-{problem}-halved"] = value, BELOW
+        recall = baseline(problem, method, "recall") - baseline(problem, "dsm_bias", "recall")
+        EXPECTED[f"siblings-{dashes}-{problem}-recall"] = recall, (-0.05, INF)
+    gap = baseline("digits-colour-90", "tiw_dsm", "fairness_discrepancy")
+    gap = gap - baseline("digits-colour-90", method, "fairness_discrepancy")
+    EXPECTED[f"siblings-tiw-{dashes}-digits-colour-90"] = gap, BELOW
+EXPECTED["siblings-iw-dsm-0v1-recall"] = (
+    baseline("0v1", "iw_dsm", "recall") - baseline("0v1", "dsm_bias", "recall"),
+    (-0.05, INF),
+)
 for problem in ("gmm", "0v1", "low-high"):
-    gap = baseline(problem, "adp", "frechet") - baseline(problem, "dsm_bias", "frechet")
-    EXPECTED[f"siblings-adp-{problem}-frechet"] = gap, BELOW
+    quality = {
+        m: np.array([np.mean([made_up(problem, m, "group", s, g) for g in range(2)]) for s in range(3)])
+        for m in ("adp", "dsm_bias")
+    }
+    EXPECTED[f"siblings-adp-{problem}-quality"] = quality["adp"] - quality["dsm_bias"], BELOW
     share = {
         m: baseline(problem, m, "minority_share")
         for m in ("ddm_released", "dsm_bias", "ratio_guidance", "tiw_dsm")
@@ -494,5 +515,11 @@ def test_the_numbers_are_read_from_files_that_have_these_keys():
         "no finished run of 05_train with",
         "no benchmarks/results/",
         "0 rows of x86_64-2-cores-busy-speed",
+        "no finished run of 07_baselines with problem digits-colour-90",
+        # the record of gmm is older than these three
+        *(
+            f"07_baselines/gmm has no row {method}"
+            for method in ("fine_tuning", "ambient", "domain_guidance")
+        ),
     )
     assert all(why.startswith(begins) for why in untested)

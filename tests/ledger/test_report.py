@@ -2,11 +2,12 @@
 
 import json
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ledger import front, markdown, report, tables
+from ledger import baseline_tables, front, markdown, report, tables
 from tiwlib import runs
 from tiwlib.measures.floor import fair_floor
 
@@ -91,13 +92,21 @@ def tampered(tmp_path, monkeypatch):
             entry[key] = evil
     runs.write_json(tmp_path / "claims.json", entries)
     cell = {"mean": 0.1, "low": 0.0, "high": 0.2, "seeds": [0.1] * 5}
-    measures = {"label": evil, "requires": evil, "fairness_discrepancy": cell}
-    for problem in ("gmm", "0v1", "low-high", "long-tail"):
-        content = {"methods": dict.fromkeys(tables.baseline_names(), measures)}
-        runs.write_json(tmp_path / "07_baselines" / problem / "metrics.json", content)
+    measures = {"label": evil, "requires": evil, **dict.fromkeys(baseline_tables.COLUMNS, cell)}
+    for problem in ("gmm", "digits-lt"):
+        content = {"methods": dict.fromkeys(("dsm_bias", evil), measures), "problem": problem}
+        recorded(tmp_path, problem, content)
 
 
-@pytest.mark.parametrize("part", [report.claims, tables.baselines], ids=lambda part: part.__name__)
+def recorded(results: Path, problem: str, metrics: dict) -> None:
+    """A finished run of notebook 07, as the tables read it."""
+    folder = results / "07_baselines" / problem
+    metrics = metrics | {"n_samples": 100, "biased_shares": [0.9, 0.1], "judge_confusion": None}
+    for part, content in {"metrics": metrics, "params": {}, "provenance": {}}.items():
+        runs.write_json(folder / f"{part}.json", content)
+
+
+@pytest.mark.parametrize("part", [report.claims, baseline_tables.baselines], ids=lambda part: part.__name__)
 def test_a_tampered_ledger_or_record_stays_text(part, tampered):
     text = part()
     assert "<script>" not in text and "&lt;script&gt;alert(1)&lt;/script&gt; \\| x" in text
@@ -183,3 +192,30 @@ def test_the_sentences_on_invdiff_s_losses_count_and_divide_what_the_rows_say():
     rows = [row("dsm_bias", 0.3, 0.4, 0.5), row("dsm_bias", 0.3, 0.2, 0.7), row("invdiff", 0.4, 0.1, 0.4)]
     assert tables.harder(rows) == "The base model has the larger loss on the rare group in 1 of 2 runs."
     assert "on 0v1 50%, 25%: the lower, the more of the group is memorised" in tables.memorised(rows)
+
+
+# ---------------------------------------------------------------- baselines
+
+
+def test_quality_stands_beside_the_fairness_of_every_baseline(tmp_path, monkeypatch):
+    """In the order of figures; single values of few seeds; nothing where an old record has not measured it."""
+    monkeypatch.setenv("TIWLIB_RESULTS", str(tmp_path))
+    cell = {"mean": 0.2, "low": 0.1, "high": 0.3, "seeds": [0.1, 0.3]}
+    old = {"label": "L", "requires": "R", "fairness_discrepancy": cell, "precision": cell, "recall": cell}
+    new = old | {"label": "M", "frechet": cell, "unsure": cell}
+    recorded(tmp_path, "0v1", {"problem": "0v1", "methods": {"ambient": new, "dsm_bias": old}})
+    recorded(tmp_path, "digits-lt", {"problem": "digits-lt", "methods": {"dsm_bias": new}})
+    recorded(tmp_path, "digits-lt-short", {"problem": "digits-lt", "methods": {"dsm_bias": new}})
+    lines = baseline_tables.baselines().splitlines()
+    titles = [line for line in lines if line.startswith("**")]
+    assert titles[0].startswith("**digits-lt**, not readable: precision 0.20, below 0.8")
+    assert (
+        titles[1].startswith("**0v1**, readable (not recorded: precision, unsure")
+        and "Superseded" in titles[1]
+    )
+    text = "0.2 (0.1, 0.3)"
+    assert lines[-2:] == [
+        f"| L | R | {text} |  | {text} | {text} |  |",
+        f"| M | R | {text} | {text} | {text} | {text} | {text} |",
+    ]
+    assert lines[2].count("↓") == 3 and lines[2].count("↑") == 2

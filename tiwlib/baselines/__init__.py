@@ -2,9 +2,7 @@
 
 baseline = baselines.baseline("adp", gamma=30.0)
 problem = baselines.problem("low-high", seed=0)
-base = baselines.base_of(baseline, problem, budget, seed=0)     a model trained before, where one is required
-log = baseline.fit(problem, base, budget, seed=0)
-measures, samples = baselines.evaluate(problem, baseline.denoiser(), log)
+measures, samples = baselines.measured_once(baseline, problem, budget, seed=0)
 
 A new baseline is a file of its own, and a line in BASELINES.
 """
@@ -12,14 +10,17 @@ A new baseline is a file of its own, and a line in BASELINES.
 from functools import partial
 
 from tiwlib import objectives
-from tiwlib.baselines.comparison import chosen, summary, tune
+from tiwlib.baselines.ambient import Ambient
+from tiwlib.baselines.comparison import chosen, measured_once, summary, tune
 from tiwlib.baselines.ddm import DdmBalanced, DdmReleased
+from tiwlib.baselines.domain_guidance import DomainGuidance
 from tiwlib.baselines.evaluation import evaluate, relative_cost
+from tiwlib.baselines.fine_tuning import FineTuning
 from tiwlib.baselines.guidance import Attribute, DistributionGuidance
 from tiwlib.baselines.interface import Baseline, Budget, Log, Requires
 from tiwlib.baselines.invdiff import InvDiff
-from tiwlib.baselines.models import Trained, trained_once
-from tiwlib.baselines.problems import problem
+from tiwlib.baselines.models import Trained, base_of, trained_once
+from tiwlib.baselines.problems import ORDER, problem
 from tiwlib.baselines.ratio_guidance import RatioGuidance
 from tiwlib.data.problems import Problem
 
@@ -36,6 +37,9 @@ BASELINES = {
     "invdiff_oracle": partial(InvDiff, oracle=True),
     "ddm_released": DdmReleased,
     "ddm_balanced": DdmBalanced,
+    "fine_tuning": FineTuning,
+    "ambient": Ambient,
+    "domain_guidance": DomainGuidance,
 }
 
 
@@ -49,15 +53,9 @@ def baseline(name: str, **options) -> Baseline:
         raise ValueError(f"method={name!r}: {error}") from None
 
 
-def base_of(baseline: Baseline, problem: Problem, budget: Budget, seed: int):
-    """The base model that a baseline requires, trained at most once for all of them; None where it requires none."""
-    if baseline.requires.base is None:
-        return None
-    return trained_once(problem, baseline.requires.base, budget, seed)[0]
-
-
 __all__ = [
     "BASELINES",
+    "ORDER",
     "Attribute",
     "Baseline",
     "Budget",
@@ -68,6 +66,7 @@ __all__ = [
     "baseline",
     "chosen",
     "evaluate",
+    "measured_once",
     "problem",
     "relative_cost",
     "summary",

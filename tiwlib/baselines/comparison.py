@@ -1,11 +1,17 @@
-"""Many runs put together: options chosen on a validation seed, means over seeds."""
+"""Many runs put together: each made once, options chosen on a validation seed, means over seeds."""
 
 import itertools
+from collections.abc import Callable
+from dataclasses import asdict
+
+from torch import Tensor
 
 from tiwlib.baselines.evaluation import evaluate
-from tiwlib.baselines.interface import Budget
+from tiwlib.baselines.interface import Baseline, Budget
+from tiwlib.baselines.models import base_of
 from tiwlib.data.problems import Problem
 from tiwlib.measures.intervals import mean_interval
+from tiwlib.runs import cache
 
 CHOSEN_BY = ("fairness_discrepancy", "frechet")
 
@@ -15,16 +21,35 @@ def combinations(grid: dict[str, list]) -> list[dict]:
     return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
 
 
+def measured_once(
+    baseline: Baseline, problem: Problem, budget: Budget, seed: int, *, n: int = 2000, target: tuple = ()
+) -> tuple[dict, Tensor]:
+    """Fit a method, draw n samples and measure them, or take all of that from the cache; as `evaluate` returns it.
+
+    A comparison that was stopped goes on where it was. The base model is trained where one is required.
+    """
+    key = problem.key | {"baseline": f"{baseline.name} {baseline!r}", "budget": asdict(budget)}
+    key |= {"seed": seed, "n": n, "target": list(target)}
+
+    def fit() -> tuple[dict[str, Tensor], dict]:
+        log = baseline.fit(problem, base_of(baseline, problem, budget, seed), budget, seed)
+        sampling = {"n": n, "seed": seed, "steps": budget.sampling_steps, "target": target}
+        measures, samples = evaluate(problem, baseline.denoiser(), log, **sampling)
+        return {"samples": samples}, measures
+
+    cached = cache.once("baseline", key, fit)
+    return cached.info, cached.tensors["samples"]
+
+
 def tune(
-    build,
+    build: Callable[..., Baseline],
     grid: dict[str, list],
     problem: Problem,
-    base,
     budget: Budget,
     *,
     seed: int,
     n: int = 1000,
-    target=(),
+    target: tuple = (),
 ) -> list[dict]:
     """Fit a method with every combination of its options on a validation problem, and measure it.
 
@@ -33,11 +58,8 @@ def tune(
     """
     rows = []
     for options in combinations(grid):
-        baseline = build(**options)
-        log = baseline.fit(problem, base, budget, seed)
         try:
-            sampling = {"n": n, "seed": seed, "steps": budget.sampling_steps, "target": target}
-            measures, _ = evaluate(problem, baseline.denoiser(), log, **sampling)
+            measures, _ = measured_once(build(**options), problem, budget, seed, n=n, target=target)
         except FloatingPointError as error:
             rows.append({**options, "failed": str(error)})
             continue

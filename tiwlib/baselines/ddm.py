@@ -75,7 +75,8 @@ def representations(network, x0: Tensor, sigmas: tuple[float, ...], noises: int,
         sigma = torch.full((len(x0),), level)
         for _ in range(noises):
             x = x0 + level * torch.randn(x0.shape, generator=generator)
-            total = total + network.encode(x, sigma)[0].flatten(1)
+            parts = zip(x.split(500), sigma.split(500), strict=True)  # a whole set would not fit into memory
+            total = total + torch.cat([network.encode(*part)[0].flatten(1) for part in parts])
     return total / (len(sigmas) * noises)
 
 

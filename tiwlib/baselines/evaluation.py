@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from tiwlib import sampling
@@ -47,7 +48,8 @@ def evaluate(
     """Draw n samples and measure them; returns measures.samples.of_samples and what they cost, and the samples.
 
     target: the shares that fairness_discrepancy and total_variation are measured from, () for equal ones. The
-    other measures are to equal shares whatever the target.
+    other measures are to equal shares whatever the target. The nearest sample is looked for in both sets, for
+    the reference images are copied first.
     """
     counted = Counted(denoiser)
     began = time.perf_counter()
@@ -57,7 +59,9 @@ def evaluate(
         x,
         judge=problem.judge,
         real=problem.heldout,
-        training=problem.biased,
+        training=problem.biased
+        if problem.reference is None
+        else torch.cat([problem.biased, problem.reference]),
         target=np.asarray(target) if len(target) else None,
         seed=seed,
     )

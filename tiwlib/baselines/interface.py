@@ -1,6 +1,7 @@
 """What a baseline is: what it requires, how it is fitted, what it draws with."""
 
 from dataclasses import asdict, dataclass, field
+from typing import ClassVar
 
 from tiwlib.data.problems import Problem
 from tiwlib.ratio import RatioConfig
@@ -39,8 +40,8 @@ class Budget:
     """How much may be spent, the same for all methods of a comparison.
 
     steps: of a denoiser trained from nothing. tune_steps: of what is trained on top of a base model. batch_size:
-    samples a step, for both. lr, tune_lr: their learning rates. ratio_steps, ratio_lr: of a ratio network.
-    sampling_steps: levels of the Heun sampler.
+    samples a step, for both. lr, tune_lr: their learning rates; lr_decay: both fall to zero at the end. ratio_steps,
+    ratio_lr: of a ratio network. sampling_steps: levels of the Heun sampler.
     """
 
     steps: int = 2000
@@ -48,23 +49,27 @@ class Budget:
     batch_size: int = 128
     lr: float = 1e-3
     tune_lr: float = 1e-3
+    lr_decay: bool = False
     ratio_steps: int = 400
     ratio_lr: float = 1e-3
     sampling_steps: int = 20
 
     def __post_init__(self):
         for name, value in asdict(self).items():
-            if value <= 0:
+            if name != "lr_decay" and value <= 0:
                 raise ValueError(f"{name}={value}: must be positive")
 
     def training(self) -> TrainingConfig:
         """Of a denoiser trained from nothing."""
-        return TrainingConfig(steps=self.steps, batch_size=self.batch_size, lr=self.lr, log_every=50)
+        return self._config(self.steps, self.lr)
 
     def tuning(self) -> TrainingConfig:
         """Of what is trained on top of a base model."""
+        return self._config(self.tune_steps, self.tune_lr)
+
+    def _config(self, steps: int, lr: float) -> TrainingConfig:
         return TrainingConfig(
-            steps=self.tune_steps, batch_size=self.batch_size, lr=self.tune_lr, log_every=50
+            steps=steps, batch_size=self.batch_size, lr=lr, lr_decay=self.lr_decay, log_every=50
         )
 
     def experiment(self, method: str, seed: int) -> ExperimentConfig:
@@ -94,12 +99,14 @@ class Log:
 class Baseline:
     """One method. Sub-classes are dataclasses of their options, with a name, a label and `requires`.
 
-    After `fit`, `denoiser()` is D(x, sigma) for the one sampler.
+    tried: option -> values, of which notebook 07 chooses on the validation seed. After `fit`, `denoiser()` is
+    D(x, sigma) for the one sampler.
     """
 
     name: str
     label: str
     requires: Requires
+    tried: ClassVar[dict[str, list]] = {}
 
     def fit(self, problem: Problem, base, budget: Budget, seed: int) -> Log:
         """Fit on a problem. base: the model that `requires.base` names, or None. Raises as `check` does."""

@@ -78,6 +78,13 @@ def trained_once(problem: Problem, name: str, budget: Budget, seed: int) -> tupl
     return denoiser, log
 
 
+def base_of(baseline: Baseline, problem: Problem, budget: Budget, seed: int) -> DenoiserNet | None:
+    """The base model that a baseline requires, trained at most once for all of them; None where it requires none."""
+    if baseline.requires.base is None:
+        return None
+    return trained_once(problem, baseline.requires.base, budget, seed)[0]
+
+
 @dataclass
 class Trained(Baseline):
     """A method of this library as a row: trained from nothing, nothing added at sampling time."""

@@ -1,24 +1,27 @@
-"""The problems of the comparison: the 2-D example, and three biases of scikit-learn's digits.
+"""The problems of the comparison: the 2-D example, the settings of data.settings, and small ones of digits.
 
-A digit is a point of 64 pixels in [-1, 1], or an image where a U-Net is asked for; ratio network and judge see the
-image. Every problem has what a baseline may require, and a judge that no method sees.
+A setting comes with the library's U-Nets. A digit of the small problems is a point of 64 pixels in [-1, 1], or an image
+where a U-Net is asked for; ratio network and judge see the image. Every problem has what a baseline may require, and a
+judge that no method sees.
 """
 
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
+from sklearn.metrics import confusion_matrix
 from torch import Tensor, nn
 
 from tiwlib import data as datasets
 from tiwlib.backbones import Encoder
-from tiwlib.baselines.classifiers import DigitsJudge, Labeller, ModesJudge
+from tiwlib.baselines.classifiers import DigitsJudge, Labeller, ModesJudge, groups_of
 from tiwlib.data import ImageData, batch, bias, problems
 from tiwlib.data.bias import Biased
 from tiwlib.data.problems import Problem
-from tiwlib.data.settings import Setting
+from tiwlib.data.settings import SETTINGS, Setting
 from tiwlib.data.store import checksum
-from tiwlib.measures.samples import balanced
+from tiwlib.measures import classifier, judges
+from tiwlib.measures.samples import Judge, balanced
 from tiwlib.networks import RatioNet
 
 
@@ -56,44 +59,74 @@ def digits(name: str, seed: int = 0, network: str = "mlp") -> Problem:
     if network not in ("mlp", "unet"):
         raise ValueError(f"network={network!r}: must be 'mlp' or 'unet'")
     if name == "long-tail":
-        return _with_all(name, bias.load("digits-lt", seed=seed), network)
+        return _of_digits(name, bias.load("digits-lt", seed=seed), network)
     counts, share = COUNTS[name]
     data = regrouped(f"digits-{name}", GROUPS[name], tuple(counts))
     setting = Setting("digits", "custom", {"counts": counts}, share)
     split = bias.draw(name, setting, data.group_sizes(), data.group_names, seed)
-    return _with_all(name, Biased(data, split), network)
+    return _of_digits(name, Biased(data, split), network)
 
 
-def _with_all(name: str, images: Biased, network: str) -> Problem:
-    """The problem of images, with all that a baseline may require; network: as in `digits`."""
+def of_setting(name: str, seed: int = 0) -> Problem:
+    """A setting of data.settings with the library's U-Nets for images, judged as in notebook 05.
+
+    The judge's confusion, int (G, G), is of the images in neither set; where a classifier names the groups, of those
+    among them that it was not trained on.
+    """
+    images = bias.load(name, seed=seed)
+    data, rows = images.data, unused(images)
+    judge, _ = judges.of_data(data)
+    if data.coloured is None:
+        _, held = classifier.split(len(data.images))
+        rows = np.intersect1d(rows, held)
+    named = groups_of(judge, data.images[rows])
+    judge.confusion = confusion_matrix(data.groups[rows], named, labels=range(len(data.group_names)))
+    return in_memory(images, judge)
+
+
+def unused(images: Biased) -> np.ndarray:
+    """Indices of the images in neither set, ascending."""
+    split = images.split
+    return np.setdiff1d(np.arange(len(images.data.images)), np.concatenate([split.biased, split.reference]))
+
+
+def in_memory(images: Biased, judge: Judge) -> Problem:
+    """The problem of images as tensors, with all that a baseline may require.
+
+    Held out are the images in neither set, as many of each group. Without groups it is a ValueError.
+    """
     data, split = images.data, images.split
-    problem, n_groups = problems.of_images(images), len(data.group_names)
-    shape, flat = problem.shape, network == "mlp"
+    if data.groups is None:
+        raise ValueError(f"problem={split.setting}: has no groups, which the comparison is about")
+    problem, rows = problems.of_images(images), unused(images)
+    equal = np.full(len(data.group_names), 1 / len(data.group_names))
+    biased = batch(data.images, split.biased)
+    return replace(
+        problem,
+        biased=biased,
+        reference=batch(data.images, split.reference),
+        classifier=Labeller(biased, problem.labels, len(data.group_names)),
+        heldout=batch(data.images, rows[balanced(data.groups[rows], equal)]),
+        judge=judge,
+    )
 
-    def samples(indices: np.ndarray) -> Tensor:
-        x0 = batch(data.images, indices)
-        return x0.flatten(1) if flat else x0
+
+def _of_digits(name: str, images: Biased, network: str) -> Problem:
+    """The problem of 8 x 8 digits, whose ratio network suits points as well; network: as in `digits`."""
+    problem = in_memory(images, DigitsJudge(GROUPS[name], images.data.group_names))
+    shape, flat = problem.shape, network == "mlp"
 
     def ratio_network(dropout: float | None = None, features: str = "") -> RatioNet:
         return RatioNet(AsImage(Encoder(shape[0], (16, 32), 0.5 if dropout is None else dropout), shape))
 
-    unused = np.setdiff1d(np.arange(len(data.images)), np.concatenate([split.biased, split.reference]))
-    target = np.full(n_groups, 1 / n_groups)
-    biased = samples(split.biased)
-    points = problems.point_networks(int(np.prod(shape)), 0.5, width=256)
-    return replace(
-        problem,
-        name=name,
-        key=problem.key | {"problem": name, "network": network},
-        biased=biased,
-        reference=samples(split.reference),
-        shape=tuple(biased.shape[1:]),
-        denoiser=points["denoiser"] if flat else problem.denoiser,
-        ratio_network=ratio_network,
-        classifier=Labeller(biased, problem.labels, n_groups),
-        heldout=samples(unused[balanced(data.groups[unused], target)]),
-        judge=DigitsJudge(GROUPS[name], data.group_names),
-    )
+    key = problem.key | {"problem": name, "network": network}
+    problem = replace(problem, name=name, key=key, ratio_network=ratio_network)
+    if not flat:
+        return problem
+    sets = {part: getattr(problem, part).flatten(1) for part in ("biased", "reference", "heldout")}
+    size = int(np.prod(shape))
+    points = problems.point_networks(size, 0.5, width=256)
+    return replace(problem, **sets, shape=(size,), denoiser=points["denoiser"])
 
 
 class AsImage(nn.Module):
@@ -108,10 +141,13 @@ class AsImage(nn.Module):
 
 
 PROBLEMS = {"gmm": gmm, **{name: partial(digits, name) for name in GROUPS}}
+ORDER = ("gmm", *SETTINGS, *GROUPS)  # of figures and tables
 
 
 def problem(name: str, seed: int = 0, **options) -> Problem:
-    """The problem of that name; an unknown one is a ValueError that lists them."""
+    """The problem of that name, or of a setting of data.settings; an unknown one is a ValueError that lists them."""
+    if name in SETTINGS:
+        return of_setting(name, seed, **options)
     if name not in PROBLEMS:
-        raise ValueError(f"problem={name!r}: must be one of {', '.join(PROBLEMS)}")
+        raise ValueError(f"problem={name!r}: must be one of {', '.join((*PROBLEMS, *SETTINGS))}")
     return PROBLEMS[name](seed=seed, **options)

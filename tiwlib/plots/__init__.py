@@ -1,7 +1,7 @@
 """Every figure's drawing. A function takes data and returns the figure; the notebook shows and records it."""
 
 from tiwlib.plots.ablations import scatter, shares_of_minimisers, sweep, variants
-from tiwlib.plots.baselines import all_problems, baseline_table, needs_and_shares
+from tiwlib.plots.baselines import all_problems, baseline_table, fairness_and_quality, needs_and_shares
 from tiwlib.plots.data import (
     group_shares,
     image_grid,
@@ -29,6 +29,7 @@ __all__ = [
     "decided",
     "differences",
     "distance_table",
+    "fairness_and_quality",
     "fit_history",
     "group_shares",
     "image_grid",

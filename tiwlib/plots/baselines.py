@@ -74,6 +74,7 @@ def baseline_table(methods: dict[str, dict]) -> pd.DataFrame:
         "frechet": "Frechet",
         "precision": "precision",
         "recall": "recall",
+        "unsure": "unsure",
         "nearest": "nearest training sample",
         "extra_parameters": "extra parameters",
         "training_steps": "training steps",
@@ -102,17 +103,49 @@ def all_problems(records: dict[str, dict[str, dict]]) -> Figure:
     records: problem -> name -> {"label", "requires", "fairness_discrepancy"}.
     """
     about = {name: measures for methods in records.values() for name, measures in methods.items()}
-    size = (2.1 * len(records) + 2.6, 0.44 * len(about) + 1)
-    figure, axes = plt.subplots(1, len(records), figsize=size, sharey=True, squeeze=False)
-    for panel, (problem, methods) in zip(axes[0], records.items(), strict=True):
-        for row, name in enumerate(about):
-            if name in methods:
-                cell = methods[name]["fairness_discrepancy"]
-                panel.barh(row, cell["mean"], height=0.62, color="0.85")
-                panel.plot(cell["seeds"], [row] * len(cell["seeds"]), **_dots(name))
+    figure, axes = _panels(about, len(records))
+    for panel, (problem, methods) in zip(axes, records.items(), strict=True):
+        _bars(panel, list(about), methods, "fairness_discrepancy")
         panel.set(title=problem, xlabel="fairness discrepancy", xlim=(0, None))
+    return close(figure)
+
+
+QUALITY = {
+    "fairness_discrepancy": "fairness discrepancy ↓",
+    "frechet": "Frechet distance ↓",
+    "precision": "precision ↑",
+    "recall": "recall ↑",
+    "unsure": "unsure ↓",
+    "nearest": "nearest image",
+}
+
+
+def fairness_and_quality(methods: dict[str, dict]) -> Figure:
+    """Fairness beside what it was read from, a panel for each of QUALITY: a mark for each seed, a bar for their mean.
+
+    methods: name -> {"label", "requires", and a cell for each of QUALITY}, as in the record of notebook 07.
+    """
+    figure, axes = _panels(methods, len(QUALITY))
+    for panel, (measure, title) in zip(axes, QUALITY.items(), strict=True):
+        _bars(panel, list(methods), methods, measure)
+        panel.set(xlabel=title, xlim=(0, 1 if measure in ("precision", "recall", "unsure") else None))
+    return close(figure)
+
+
+def _panels(about: dict[str, dict], number: int) -> tuple[Figure, np.ndarray]:
+    """Panels side by side with a row for each method, named by what it requires."""
+    size = (2.1 * number + 2.6, 0.44 * len(about) + 1)
+    figure, axes = plt.subplots(1, number, figsize=size, sharey=True, squeeze=False)
     labels = [plain(f"{measures['label']}\nneeds {measures['requires']}") for measures in about.values()]
     axes[0][0].set_yticks(range(len(about)), labels, fontsize="small")
     axes[0][0].set_ylim(len(about) - 0.5, -0.5)
     sns.despine(figure)
-    return close(figure)
+    return figure, axes[0]
+
+
+def _bars(panel: plt.Axes, rows: list[str], methods: dict[str, dict], measure: str) -> None:
+    for row, name in enumerate(rows):
+        if name in methods:
+            cell = methods[name][measure]
+            panel.barh(row, cell["mean"], height=0.62, color="0.85")
+            panel.plot(cell["seeds"], [row] * len(cell["seeds"]), **_dots(name))

@@ -117,7 +117,7 @@ def log_ratios(ratios: dict[str, object]) -> Figure:
 
 
 def samples_2d(samples: dict[str, torch.Tensor], shares: dict[str, str], extent: float = 6.0) -> Figure:
-    """Samples of several models side by side, at most six in a row, each titled with its minority share."""
+    """The first 600 samples of several models side by side, six in a row, each titled with its minority share."""
     rows = -(-len(samples) // 6)
     columns = -(-len(samples) // rows)
     size = (2.3 * columns, 2.6 * rows)
@@ -125,6 +125,7 @@ def samples_2d(samples: dict[str, torch.Tensor], shares: dict[str, str], extent:
     for panel in axes.flat[len(samples) :]:
         panel.set_axis_off()
     for panel, (name, x) in zip(axes.flat, samples.items(), strict=False):
+        x = x[:600]  # more would hide one another
         minority = x.sum(1) > 0
         for part, marker, colour in ((x[~minority], "o", "0.55"), (x[minority], "^", "#8B1A1A")):
             panel.scatter(
