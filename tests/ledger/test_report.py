@@ -173,10 +173,10 @@ def test_a_claim_that_is_not_decided_says_what_it_needs():
 
 
 def test_the_readmes_first_sentence_is_what_the_records_say(committed):
-    """Most of the bias is gone, not all: less than a quarter is left in the hue, and more than a fair sampler has."""
+    """Most of the bias is gone, not all: less than half is left in the hue, and more than a fair sampler has."""
     obs, tiw = (front.of_setting(front.shown(), method) for method in ("dsm_obs", "tiw_dsm"))
     left = front.mean(tiw, "total_variation") / front.mean(obs, "total_variation")
-    assert left < 0.25 and front.mean(tiw, "total_variation") > fair_floor((0.5, 0.5), 1000)[1]
+    assert left < 0.5 and front.mean(tiw, "total_variation") > fair_floor((0.5, 0.5), 1000)[1]
     assert "removes most of a bias, not all of it" in front.headline()
     readme = (runs.PROJECT / "README.md").read_text()
     picture = runs.PROJECT / "results" / front.picture_of(front.shown())
@@ -209,10 +209,8 @@ def test_quality_stands_beside_the_fairness_of_every_baseline(tmp_path, monkeypa
     lines = baseline_tables.baselines().splitlines()
     titles = [line for line in lines if line.startswith("**")]
     assert titles[0].startswith("**digits-lt**, not readable: precision 0.20, below 0.8")
-    assert (
-        titles[1].startswith("**0v1**, readable (not recorded: precision, unsure")
-        and "Superseded" in titles[1]
-    )
+    known = "**0v1**, not readable: precision 0.20, below 0.8 (not recorded: unsure, shares of the batches)"
+    assert titles[1].startswith(known) and "Superseded" in titles[1]
     text = "0.2 (0.1, 0.3)"
     assert lines[-2:] == [
         f"| L | R | {text} |  | {text} | {text} |  |",

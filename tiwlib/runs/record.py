@@ -71,9 +71,8 @@ class Run:
     def __init__(self, folder: Path, params: dict):
         self.folder, self.params = folder, params
         self._lock = alone(folder, folder.name).lock
-        self.hashes = {
-            "code": code()
-        }  # also of a tree that git calls dirty; a notebook adds those of its data
+        # the code's also where git calls the tree dirty; a notebook adds those of its data
+        self.hashes = {"code": code()}
         self.stages: dict[str, dict] = {}  # what parts of the run cost, see cost.stage
         self._git = git_state()  # now: the code may change while the run goes on
         self._began = time.perf_counter()
