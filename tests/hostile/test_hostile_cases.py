@@ -1,13 +1,13 @@
-"""The script of the hostile cases: that it asks this tree, and that a case can fail. `run.py` counts by class."""
+"""The script of the hostile cases: that it asks this tree, and that a case can fail. `ask.py` counts by class."""
 
 import subprocess
 import sys
 import time
 from collections import Counter
 
+import ask
 import cases
 import pytest
-import run
 
 
 def test_every_case_has_a_text_of_its_own():
@@ -16,7 +16,7 @@ def test_every_case_has_a_text_of_its_own():
 
 
 @pytest.mark.parametrize(
-    ("ask", "says"),
+    ("question", "says"),
     [
         (lambda tree, folder: None, ""),
         (lambda tree, folder: (folder / "x").mkdir(), ""),
@@ -26,9 +26,9 @@ def test_every_case_has_a_text_of_its_own():
     ],
     ids=["nothing", "a folder of its own", "an error", "memory", "time"],
 )
-def test_a_case_is_asked_in_a_process_of_its_own(tmp_path, monkeypatch, ask, says):
-    monkeypatch.setattr(run, "SECONDS", 1)
-    assert run.asked(cases.Case("a class", "a case", ask), None, tmp_path / "case") == says
+def test_a_case_is_asked_in_a_process_of_its_own(tmp_path, monkeypatch, question, says):
+    monkeypatch.setattr(ask, "SECONDS", 1)
+    assert ask.asked(cases.Case("a class", "a case", question), None, tmp_path / "case") == says
 
 
 def test_only_a_clean_error_with_its_parts_is_a_refusal():
@@ -42,5 +42,5 @@ def test_only_a_clean_error_with_its_parts_is_a_refusal():
 
 @pytest.mark.slow
 def test_this_tree_handles_all_cases():
-    done = subprocess.run([sys.executable, run.__file__], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, ask.__file__], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout

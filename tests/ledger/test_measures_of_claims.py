@@ -516,10 +516,6 @@ def test_the_numbers_are_read_from_files_that_have_these_keys():
         "no benchmarks/results/",
         "0 rows of x86_64-2-cores-busy-speed",
         "no finished run of 07_baselines with problem digits-colour-90",
-        # the record of gmm is older than these three
-        *(
-            f"07_baselines/gmm has no row {method}"
-            for method in ("fine_tuning", "ambient", "domain_guidance")
-        ),
+        "1 pairs of 05_train/",  # a sweep that was stopped: the ledger says that an interval needs two
     )
     assert all(why.startswith(begins) for why in untested)
