@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ledger import image_rows
 from ledger.rules import FAILS, HOLDS, OPEN, UNREADABLE, UNTESTED
 from tiwlib.measures.floor import fair_floor
 from tiwlib.measures.readable import Readability
@@ -32,13 +33,9 @@ def record(part: str, notebook: str, run: str = "default") -> dict:
 
 
 def of_setting(setting: str, method: str, ratio: str = "plain") -> list[dict]:
-    """The metrics of a method's finished runs on a setting, with its own mixture, alpha 1 and this estimator."""
-    usual = {"setting": setting, "method": method, "reference_fraction": None, "alpha": 1.0, "ratio": ratio}
-    return [
-        r["metrics"]
-        for r in without_tuning(finished("05_train"))
-        if all(r["params"].get(name) == value for name, value in usual.items())
-    ]
+    """The metrics of a method's finished runs on a setting, as the tables choose them, with this estimator."""
+    chosen = image_rows.of_setting(without_tuning(finished("05_train")), setting, method, ratio=ratio)
+    return [r["metrics"] for r in chosen]
 
 
 def mean(rows: list[dict], metric) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import setting
 
-from ledger import image_tables
+from ledger import image_rows, image_tables
 from tiwlib.runs import guard
 
 
@@ -20,7 +20,7 @@ def test_one_command_makes_the_control_rows_and_the_figure(tmp_path, monkeypatch
     assert metrics["batch_shares"] == pytest.approx(batches)
     real = metrics["control"]
     assert real["n_samples"] <= 40 and np.abs(np.array(real["group_shares"]) - batches).max() < 0.05
-    assert real == image_tables.control("digits-colour-90")
+    assert real == image_rows.control("digits-colour-90")
     assert "digits-colour-90" in image_tables.decided() and "decided between sigma" in capsys.readouterr().out
     params = json.loads((folder / "params.json").read_text())
     assert params == {"setting": "digits-colour-90", "seed": 0, "steps": 2, "n": 40}, "no path of a machine"

@@ -112,7 +112,7 @@ def test_the_information_of_the_2_d_example_is_that_of_quadrature(curve):
 
 
 def test_groups_count_alike_whatever_their_number():
-    """Three quarters of the samples are of the first group: a posterior that knows nothing has no information."""
+    """Three quarters of the samples are in one group; a flat posterior has no information all the same."""
     groups = torch.tensor([0, 0, 0, 1]).repeat(10)
     flat = decided.information(
         lambda x, sigma: torch.zeros(len(x), 2), torch.zeros(40, 1, 2, 2), groups, levels=3
