@@ -249,3 +249,25 @@ def test_points_have_no_dropout_and_one_network():
     for change in ({"dropout": 0.1}, {"network": "paper"}):
         with pytest.raises(ValueError, match="points have"):
             Experiment(gmm(n=50, n_reference=9), dataclasses.replace(TOY, **change))
+
+
+class TestNoiseLevels:
+    def test_denoiser_and_ratio_are_trained_at_the_levels_that_are_asked_for(self, problem, seen):
+        config = dataclasses.replace(TOY, noise_mean=-0.4, noise_std=1.0)
+        experiment = Experiment(problem, config)
+        experiment.trained(experiment.ratio())
+        assert seen["train"][2] == LogNormal(-0.4, 1.0) == seen["fits"][0][2]
+
+    def test_one_number_leaves_the_other_as_edm_has_it(self, problem):
+        experiment = Experiment(problem, dataclasses.replace(TOY, noise_mean=-0.4))
+        assert experiment.problem.noise_distribution == LogNormal(-0.4, 1.2)
+
+    def test_a_ratio_of_other_levels_is_another_ratio(self, problem, seen):
+        for mean in (None, -0.4, None):
+            Experiment(problem, dataclasses.replace(TOY, noise_mean=mean)).ratio()
+        assert [fit[2] for fit in seen["fits"]] == [LogNormal(), LogNormal(-0.4, 1.2)]  # the third was cached
+
+    @pytest.mark.parametrize(("name", "value"), [("noise_mean", math.inf), ("noise_std", 0.0)])
+    def test_levels_that_make_no_sense(self, name, value):
+        with pytest.raises(ValueError, match=rf"{name}={value}"):
+            dataclasses.replace(TOY, **{name: value})

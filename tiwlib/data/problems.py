@@ -42,6 +42,7 @@ class Problem:
     classifier     names groups, predict(x) -> (B,), learned from biased and labels; for methods, never for judging
     heldout        (M, *shape) of equal group shares, in neither set: what samples are compared with
     judge          measures.samples.Judge; the only one that sees the whole data
+    levels         the noise levels of training, where they are others than EDM's at the scale of the data
     """
 
     name: str
@@ -58,11 +59,21 @@ class Problem:
     classifier: object | None = None
     heldout: Tensor | None = None
     judge: object | None = None
+    levels: LogNormal | None = None
 
     @property
     def noise_distribution(self) -> LogNormal:
-        """EDM's distribution of the noise level, at the scale of the data."""
-        return LogNormal.for_data(self.sigma_data)
+        """The distribution of the noise level in training, of denoiser and ratio alike."""
+        return self.levels or LogNormal.for_data(self.sigma_data)
+
+    def at_levels(self, noise_mean: float | None, noise_std: float | None) -> "Problem":
+        """The same, trained at log sigma ~ N(noise_mean, noise_std^2); None leaves that number as it is."""
+        if noise_mean is None and noise_std is None:
+            return self
+        usual = self.noise_distribution
+        mean = usual.P_mean if noise_mean is None else noise_mean
+        levels = LogNormal(mean, usual.P_std if noise_std is None else noise_std)
+        return replace(self, levels=levels, key=self.key | {"levels": repr(levels)})
 
     @property
     def biased_shares(self) -> np.ndarray:

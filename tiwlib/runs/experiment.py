@@ -48,7 +48,7 @@ class Experiment:
         self.device = self.accelerator.device
         with torch.device("meta"):  # takes no memory, and refuses what cannot be built
             problem.denoiser(config.network, config.width, config.dropout)
-        self.problem = problem.on(self.device)
+        self.problem = problem.at_levels(config.noise_mean, config.noise_std).on(self.device)
         self.hashes, self.costs = dict(problem.key), {}
 
     def observed(self, labels: tuple | None = None) -> Observed:
@@ -186,6 +186,7 @@ class Experiment:
         config, denoiser = self.config, self.denoiser()
         key = self.hashes | {"method": config.method, "alpha": config.alpha, "seed": config.seed}
         key |= {"reference_fraction": self.reference_fraction, "dropout": config.dropout}
+        key |= {"levels": repr(self.problem.noise_distribution)}
         key |= {"sizes": [list(p.shape) for p in denoiser.parameters()], **asdict(config.training)}
 
         def fit() -> tuple[dict[str, Tensor], dict]:
