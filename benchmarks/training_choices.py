@@ -22,6 +22,7 @@ from tiwlib.data import bias
 from tiwlib.data.problems import of_images
 from tiwlib.measures.distances import to_uint8
 from tiwlib.measures.shares import total_variation
+from tiwlib.noise import LogNormal
 from tiwlib.runs import guard
 from tiwlib.runs.config import ExperimentConfig
 from tiwlib.runs.experiment import Experiment
@@ -39,14 +40,15 @@ FIRST = {
     "lr_decay": True,
     "noise_mean": -0.4,
     "noise_std": 1.0,
-    "sigma_data": 0.5,
+    "sigma_data": 0.75,
     "ema_half_life": None,
 }
 OTHERS = (
     {"steps": 1000},
-    {"steps": 1000, "noise_mean": -1.2, "noise_std": 1.2},
-    {"steps": 1000, "noise_mean": -1.2, "noise_std": 1.2, "lr": 1e-3, "lr_decay": False},
-    {"steps": 1000, "sigma_data": 0.75},
+    {"steps": 1000, "sigma_data": 0.5, "noise_mean": -1.2, "noise_std": 1.2},
+    {"steps": 1000, "sigma_data": 0.5, "noise_mean": -1.2, "noise_std": 1.2, "lr": 1e-3, "lr_decay": False},
+    {"sigma_data": 0.5},
+    {"steps": 1000, "sigma_data": 0.5},
     {"steps": 1000, "ema_half_life": 1.0},
     {"steps": 4000, "batch_size": 32},
 )
@@ -61,17 +63,11 @@ def trained(
     root: str, *, setting: str, sigma_data: float, noise_mean: float, noise_std: float, **training
 ) -> list:
     """The rows of one training: what its samples measure, for each of SAMPLERS."""
-    problem = of_images(bias.load(setting, root, SEED))
-    config = ExperimentConfig(
-        method="dsm_obs",
-        seed=SEED,
-        noise_mean=noise_mean,
-        noise_std=noise_std,
-        training=TrainingConfig(**training),
-    )
-    experiment = Experiment(replace(problem, sigma_data=sigma_data), config)
+    images = bias.load(setting, root, SEED)
+    problem = of_images(images, sigma_data, LogNormal(noise_mean, noise_std))
+    config = ExperimentConfig(method="dsm_obs", seed=SEED, training=TrainingConfig(**training))
+    experiment = Experiment(problem, config)
     denoiser = experiment.denoiser()
-    denoiser.sigma_data = sigma_data
     for _ in experiment.train(denoiser):
         pass
     batches = guard.batch_shares(setting, experiment.reference_fraction)

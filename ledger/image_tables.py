@@ -15,7 +15,7 @@ from tiwlib.measures.intervals import BOUNDS, as_text, clipped, paired_interval
 from tiwlib.measures.shares import total_variation
 from tiwlib.objectives import METHODS
 from tiwlib.runs import finished, guard, results_root
-from tiwlib.runs.tables import TUNING, vanishing, without_tuning
+from tiwlib.runs.tables import TUNING, benchmark, vanishing, without_tuning
 
 FOUR = ("dsm_ref", "dsm_obs", "iw_dsm", "tiw_dsm")
 SIZES = ("5", "10", "25", "50")  # percent of the biased set
@@ -211,6 +211,27 @@ def lengths() -> str:
         return nothing("lengths")
     names = ("setting", "steps", "images seen", *(TITLES[name] for name in titles))
     return "\n".join([*header(*names, "shares from its batches' ↓"), *rows])
+
+
+def training_choices() -> str:
+    """Plain training on a seed that enters no comparison, one choice after the other: how the defaults were chosen."""
+    try:
+        rows = benchmark("training-choices")
+    except FileNotFoundError:
+        return "No runs yet: `python benchmarks/training_choices.py SETTING`."
+    titles = ("precision", "recall", "unsure", "frechet")
+    lines = header(
+        *("setting", "steps of images", "learning rate", "log sigma in training", "sigma_data"),
+        *("average", "sampler's levels", *(TITLES[name] for name in titles), "shares from its batches' ↓"),
+    )
+    for r in rows.to_dict("records"):
+        rate = f"{r['lr']:g}, {'falling' if r['lr_decay'] else 'constant'}"
+        noise = f"{r['noise_mean']:g} ± {r['noise_std']:g}"
+        average = "1/14 of the run" if pd.isna(r["ema_half_life"]) else f"{r['ema_half_life']:g} steps"
+        chosen = (r["setting"], f"{r['steps']:,} of {r['batch_size']}", rate, noise, r["sigma_data"], average)
+        measured = (*texts([r], titles), f"{r['from_batches']:.3f}")
+        lines.append(row(*chosen, r["sampling_steps"], *measured))
+    return "\n".join(lines)
 
 
 def decided() -> str:

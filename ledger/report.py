@@ -19,6 +19,7 @@ from ledger.image_tables import (
     mnist14_sizes,
     parts,
     subgroups,
+    training_choices,
     vanishing_weights,
 )
 from ledger.markdown import header, line, plain, row
@@ -133,7 +134,7 @@ PAGES = {
             alphas,
             vanishing_weights,
         ),
-        *(decided, lengths, mnist, baselines),
+        *(decided, lengths, training_choices, mnist, baselines),
     ),
     PROJECT / "docs" / "estimators.md": (
         estimators,

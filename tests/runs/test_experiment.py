@@ -251,23 +251,37 @@ def test_points_have_no_dropout_and_one_network():
             Experiment(gmm(n=50, n_reference=9), dataclasses.replace(TOY, **change))
 
 
-class TestNoiseLevels:
-    def test_denoiser_and_ratio_are_trained_at_the_levels_that_are_asked_for(self, problem, seen):
-        config = dataclasses.replace(TOY, noise_mean=-0.4, noise_std=1.0)
-        experiment = Experiment(problem, config)
-        experiment.trained(experiment.ratio())
-        assert seen["train"][2] == LogNormal(-0.4, 1.0) == seen["fits"][0][2]
+class TestScaleAndLevels:
+    """What the parameters of notebook 05 say of the noise reaches networks, ratio, training and sampler."""
 
-    def test_one_number_leaves_the_other_as_edm_has_it(self, problem):
-        experiment = Experiment(problem, dataclasses.replace(TOY, noise_mean=-0.4))
-        assert experiment.problem.noise_distribution == LogNormal(-0.4, 1.2)
+    def test_denoiser_and_ratio_are_trained_at_the_scale_and_levels_that_are_asked_for(self, problem, seen):
+        levels = LogNormal(-0.4, 1.0)
+        experiment = Experiment(of_images(problem.images, 0.75, levels), TOY)
+        fitted = experiment.ratio()
+        assert fitted.network.sigma_data == experiment.trained(fitted).sigma_data == 0.75
+        assert seen["train"][2] == levels == seen["fits"][0][2]
+
+    def test_the_sampler_starts_at_the_scale(self, problem, monkeypatch):
+        scales, sample = [], module.sampling.sample
+        spy = lambda *args, **options: scales.append(options["sigma_data"]) or sample(*args, **options)  # noqa: E731
+        monkeypatch.setattr(module.sampling, "sample", spy)
+        experiment = Experiment(of_images(problem.images, 0.75), TOY)
+        experiment.sample(experiment.denoiser())
+        assert scales == [0.75]
 
     def test_a_ratio_of_other_levels_is_another_ratio(self, problem, seen):
-        for mean in (None, -0.4, None):
-            Experiment(problem, dataclasses.replace(TOY, noise_mean=mean)).ratio()
-        assert [fit[2] for fit in seen["fits"]] == [LogNormal(), LogNormal(-0.4, 1.2)]  # the third was cached
+        for levels in (None, LogNormal(-0.4), None):
+            Experiment(of_images(problem.images, levels=levels), TOY).ratio()
+        assert [fit[2] for fit in seen["fits"]] == [LogNormal(), LogNormal(-0.4)]  # the third was cached
 
-    @pytest.mark.parametrize(("name", "value"), [("noise_mean", math.inf), ("noise_std", 0.0)])
-    def test_levels_that_make_no_sense(self, name, value):
+    def test_the_notebook_asks_for_both(self, tmp_path, monkeypatch):
+        params = runs.defaults("05_train") | {"root": str(tmp_path)}
+        made = module.from_parameters(
+            params | {"sigma_data": 0.6, "noise_mean": -1.0, "noise_std": 1.1}
+        ).problem
+        assert (made.sigma_data, made.noise_distribution) == (0.6, LogNormal(-1.0, 1.1))
+
+    @pytest.mark.parametrize(("name", "value"), [("noise_std", 0.0), ("sigma_data", -1.0)])
+    def test_what_makes_no_sense_is_refused_by_its_name(self, tmp_path, name, value):
         with pytest.raises(ValueError, match=rf"{name}={value}"):
-            dataclasses.replace(TOY, **{name: value})
+            module.from_parameters(runs.defaults("05_train") | {"root": str(tmp_path), name: value})

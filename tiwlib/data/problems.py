@@ -1,5 +1,6 @@
 """What an experiment is made on: a biased set, a small unbiased reference set, and networks that suit both."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -22,6 +23,7 @@ from tiwlib.networks import (
 )
 from tiwlib.noise import LogNormal
 
+SIGMA_IMAGES = 0.5  # EDM's, for images in [-1, 1]
 NETWORKS = ("small", "paper")
 SMALLEST = 4  # pixels a side: the ratio network halves an image twice
 
@@ -42,7 +44,7 @@ class Problem:
     classifier     names groups, predict(x) -> (B,), learned from biased and labels; for methods, never for judging
     heldout        (M, *shape) of equal group shares, in neither set: what samples are compared with
     judge          measures.samples.Judge; the only one that sees the whole data
-    levels         the noise levels of training, where they are others than EDM's at the scale of the data
+    levels         noise levels that denoiser and ratio are trained at; None is EDM's at the scale of the data
     """
 
     name: str
@@ -63,17 +65,8 @@ class Problem:
 
     @property
     def noise_distribution(self) -> LogNormal:
-        """The distribution of the noise level in training, of denoiser and ratio alike."""
+        """The distribution of the noise level in training."""
         return self.levels or LogNormal.for_data(self.sigma_data)
-
-    def at_levels(self, noise_mean: float | None, noise_std: float | None) -> "Problem":
-        """The same, trained at log sigma ~ N(noise_mean, noise_std^2); None leaves that number as it is."""
-        if noise_mean is None and noise_std is None:
-            return self
-        usual = self.noise_distribution
-        mean = usual.P_mean if noise_mean is None else noise_mean
-        levels = LogNormal(mean, usual.P_std if noise_std is None else noise_std)
-        return replace(self, levels=levels, key=self.key | {"levels": repr(levels)})
 
     @property
     def biased_shares(self) -> np.ndarray:
@@ -95,8 +88,13 @@ class Problem:
         return replace(self, key=key, biased=nothing, reference=self.biased)
 
 
-def of_images(images: Biased) -> Problem:
-    """The problem of images and their split. Images too small, or not square, are a ValueError."""
+def of_images(images: Biased, sigma_data: float = SIGMA_IMAGES, levels: LogNormal | None = None) -> Problem:
+    """The problem of images and their split, with the scale and the noise levels that training assumes.
+
+    Images too small, or not square, and a scale that is not positive are a ValueError.
+    """
+    if not 0 < sigma_data < math.inf:
+        raise ValueError(f"sigma_data={sigma_data}: must be positive and finite")
     data, split = images.data, images.split
     shape = tuple(data.images.shape[1:])
     channels, height, width = shape
@@ -105,25 +103,33 @@ def of_images(images: Biased) -> Problem:
             f"size={height} x {width}: images must be square, of at least {SMALLEST} pixels a side"
         )
 
+    def scaled(network: DenoiserNet | RatioNet) -> DenoiserNet | RatioNet:
+        network.sigma_data = sigma_data
+        return network
+
     def denoiser(network: str = "small", width: int | None = None, dropout: float = 0.0) -> DenoiserNet:
         if network == "paper":
-            return paper_denoiser(channels, height, dropout)
-        return image_denoiser(channels, height, width or 16, dropout)
+            return scaled(paper_denoiser(channels, height, dropout))
+        return scaled(image_denoiser(channels, height, width or 16, dropout))
 
     def ratio_network(dropout: float | None = None, features: str = "") -> RatioNet:
         dropout = 0.5 if dropout is None else dropout
-        return frozen_ratio(features, dropout) if features else image_ratio(channels, dropout=dropout)
+        return scaled(frozen_ratio(features, dropout) if features else image_ratio(channels, dropout=dropout))
 
+    key = {"split": split.sha256, "images": data.sha256}
+    if (sigma_data, levels) != (SIGMA_IMAGES, None):
+        key |= {"sigma_data": sigma_data, "levels": repr(levels)}
     return Problem(
         name=split.setting,
-        key={"split": split.sha256, "images": data.sha256},
+        key=key,
         biased=Subset(data.images, split.biased),
         reference=Subset(data.images, split.reference),
         shape=shape,
-        sigma_data=0.5,
+        sigma_data=sigma_data,
         denoiser=denoiser,
         ratio_network=ratio_network,
         images=images,
+        levels=levels,
         group_names=data.group_names,
         labels=None if data.groups is None else torch.from_numpy(data.groups[split.biased]),
     )

@@ -24,8 +24,7 @@ class ExperimentConfig:
     pi in [0, 1], None for the method's own. alpha: power of the weight, at least 0. estimator: of the ratio, a name of
     estimators.ESTIMATORS; all but "plain" have options of their own. fitting: of the plain ratio network,
     whose flips are those of the training. ratio_dropout: None for the problem's usual one. ratio_features: a file of
-    ResNet-18 weights for a ratio on frozen features, or "". noise_mean, noise_std: of log sigma in training, None for
-    EDM's. network: "small", or "paper" for images. width: of a
+    ResNet-18 weights for a ratio on frozen features, or "". network: "small", or "paper" for images. width: of a
     small denoiser, a multiple of 8, or None for the usual one. compiled: compile the networks first. device,
     num_processes: as in devices.accelerator, and processes that share a batch. n_samples are drawn at the end, at
     sampling_steps noise levels.
@@ -39,8 +38,6 @@ class ExperimentConfig:
     fitting: RatioConfig = field(default_factory=lambda: RatioConfig(steps=150, lr=3e-4, batch_size=128))
     ratio_dropout: float | None = None
     ratio_features: str = ""
-    noise_mean: float | None = None
-    noise_std: float | None = None
     network: str = "small"
     width: int | None = None
     dropout: float = 0.0
@@ -71,9 +68,6 @@ class ExperimentConfig:
         )
         for name in ("dropout", "ratio_dropout"):
             self._refuse_unless(0 <= (getattr(self, name) or 0) < 1, name, "must lie in [0, 1)")
-        mean, std = self.noise_mean or 0.0, 1.0 if self.noise_std is None else self.noise_std
-        self._refuse_unless(math.isfinite(mean), "noise_mean", "must be finite")
-        self._refuse_unless(0 < std < math.inf, "noise_std", "must be positive and finite")
         self._refuse_unless(self.network in NETWORKS, "network", f"must be one of {', '.join(NETWORKS)}")
         wide = self.width is None or (self.width >= 8 and self.width % 8 == 0)
         self._refuse_unless(wide, "width", "must be a multiple of 8, at least 8")
@@ -115,8 +109,6 @@ class ExperimentConfig:
             "reference_fraction",
             "alpha",
             "ratio_dropout",
-            "noise_mean",
-            "noise_std",
             "network",
             "width",
             "dropout",

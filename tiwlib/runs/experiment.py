@@ -16,7 +16,7 @@ from tiwlib.batches import Observed
 from tiwlib.data import bias
 from tiwlib.data.problems import Problem, of_images
 from tiwlib.networks import DenoiserNet, RatioNet, seeded
-from tiwlib.noise import Clean
+from tiwlib.noise import Clean, LogNormal
 from tiwlib.objectives import Ratio
 from tiwlib.ratio import FittedRatio
 from tiwlib.runs import cache, cost
@@ -48,8 +48,11 @@ class Experiment:
         self.device = self.accelerator.device
         with torch.device("meta"):  # takes no memory, and refuses what cannot be built
             problem.denoiser(config.network, config.width, config.dropout)
-        self.problem = problem.at_levels(config.noise_mean, config.noise_std).on(self.device)
-        self.hashes, self.costs = dict(problem.key), {}
+        self.problem = problem.on(self.device)
+        self.hashes = {
+            name: value for name, value in problem.key.items() if name not in ("sigma_data", "levels")
+        }
+        self.costs = {}
 
     def observed(self, labels: tuple | None = None) -> Observed:
         """What training draws from. labels: a number for each biased and each reference sample, ((Nb,), (Nr,))."""
@@ -184,9 +187,12 @@ class Experiment:
     def trained_once(self, ratio: Ratio | None = None) -> tuple[DenoiserNet, cache.Cached]:
         """The trained denoiser, frozen, from the cache or put there; info: seconds, peak_memory_mb and losses."""
         config, denoiser = self.config, self.denoiser()
-        key = self.hashes | {"method": config.method, "alpha": config.alpha, "seed": config.seed}
+        key = (
+            self.problem.key
+            | self.hashes
+            | {"method": config.method, "alpha": config.alpha, "seed": config.seed}
+        )
         key |= {"reference_fraction": self.reference_fraction, "dropout": config.dropout}
-        key |= {"levels": repr(self.problem.noise_distribution)}
         key |= {"sizes": [list(p.shape) for p in denoiser.parameters()], **asdict(config.training)}
 
         def fit() -> tuple[dict[str, Tensor], dict]:
@@ -226,6 +232,7 @@ def from_parameters(params: dict, accelerator: Accelerator | None = None) -> Exp
     config = ExperimentConfig.from_parameters(params)
     if params["run"]:
         runs.checked_name(params["run"])
-    problem = of_images(bias.from_parameters(params, runs.PROJECT))
+    levels = LogNormal(params["noise_mean"], params["noise_std"])
+    problem = of_images(bias.from_parameters(params, runs.PROJECT), params["sigma_data"], levels)
     name = params["run"] or config.name(problem.name)
     return Experiment(problem, config, accelerator, name=name, folder=runs.checkpoints() / NOTEBOOK / name)
