@@ -12,7 +12,7 @@ def test_a_row_for_each_sampler_of_one_training(tmp_path, monkeypatch):
     monkeypatch.setenv("TIWLIB_CHECKPOINTS", str(tmp_path / "checkpoints"))
     first = training_choices.FIRST | {"steps": 1, "batch_size": 8}
     monkeypatch.setattr(training_choices, "FIRST", first)
-    monkeypatch.setattr(training_choices, "OTHERS", ({"sigma_data": 0.75},))
+    monkeypatch.setattr(training_choices, "OTHERS", ({"sigma_data": 0.5},))
     monkeypatch.setattr(training_choices, "SAMPLERS", (2, 3))
     calls, train = [], training.train
 
@@ -22,13 +22,13 @@ def test_a_row_for_each_sampler_of_one_training(tmp_path, monkeypatch):
 
     monkeypatch.setattr(module.training, "train", spy)
     training_choices.main(["digits-lt", "--out", str(tmp_path)])
-    assert calls == [(0.5, noise.LogNormal(-0.4, 1.0)), (0.75, noise.LogNormal(-0.4, 1.0))]
+    assert calls == [(0.75, noise.LogNormal(-0.4, 1.0)), (0.5, noise.LogNormal(-0.4, 1.0))]
     rows = json.loads((tmp_path / "training-choices.json").read_text())["rows"]
     assert [(row["sigma_data"], row["sampling_steps"]) for row in rows] == [
-        (0.5, 2),
-        (0.5, 3),
         (0.75, 2),
         (0.75, 3),
+        (0.5, 2),
+        (0.5, 3),
     ]
     assert all(row["seed"] >= 100 and 0 <= row["from_batches"] <= 1 for row in rows)
 

@@ -189,10 +189,10 @@ def test_without_a_reference_set_dsm_sees_the_biased_set_alone():
 
 
 def test_the_defaults_are_those_of_the_notebook():
+    """But for what images have where nothing is asked for, and for the training that suits the digits."""
     config = ExperimentConfig.from_parameters(runs.defaults("05_train"))
-    assert config == ExperimentConfig(
-        width=16, ratio_dropout=0.5
-    )  # what images have where nothing is asked for
+    digits = TrainingConfig(steps=2000, lr=4e-3, lr_decay=True)
+    assert config == ExperimentConfig(width=16, ratio_dropout=0.5, training=digits, sampling_steps=40)
 
 
 @pytest.mark.parametrize(
