@@ -24,6 +24,7 @@ from ledger.image_tables import (
 )
 from ledger.markdown import header, line, plain, row
 from ledger.rules import FAILS, HOLDS, OPEN, UNREADABLE, UNTESTED
+from ledger.superseded import first_training
 from ledger.tables import (
     blind_spot,
     digits,
@@ -134,7 +135,7 @@ PAGES = {
             alphas,
             vanishing_weights,
         ),
-        *(decided, lengths, training_choices, mnist, baselines),
+        *(decided, lengths, training_choices, first_training, mnist, baselines),
     ),
     PROJECT / "docs" / "estimators.md": (
         estimators,

@@ -135,7 +135,7 @@ def test_a_run_is_published_and_one_that_differs_is_not(tmp_path, monkeypatch):
     assert content["repeat"] and content["measures"]["precision"] == pytest.approx(
         metrics["precision"], abs=0.03
     )
-    assert pretrained.load_pretrained(folder).sigma_data == 0.5
+    assert pretrained.load_pretrained(folder).sigma_data == 0.75
     runs.write_json(record.folder / "metrics.json", metrics | {"precision": metrics["precision"] + 0.1})
     with pytest.raises(ValueError, match="run='toy': precision is"):
         model_card.publish("toy", tmp_path / "again")
