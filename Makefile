@@ -1,4 +1,4 @@
-# make reproduce   from nothing: environment, notebooks 01 and 03 to 06, one seed of each method; a quarter of an hour
+# make reproduce   from nothing: environment, notebooks 01 and 03 to 06, one seed of each method; half an hour
 # make test        environment, then ruff, pytest, nbval over notebooks 01 and 03 to 06, 02, 07 and 08 at toy sizes
 # make baselines   the baselines on the 2-D example and small digits, 3 seeds (notebook 07)
 # make notebooks   run the committed notebooks anew, in place (after a change of a .py)

@@ -31,7 +31,7 @@
 #
 # | reads | writes | takes |
 # |---|---|---|
-# | the images of the setting (notebook 04) | `results/05_train/<run>/` | two minutes on two cores |
+# | the images of the setting (notebook 04) | `results/05_train/<run>/` | four minutes of one thread |
 # | or your own two folders | `checkpoints/`, while it trains | hours on a GPU at the paper's size |
 
 # %%
