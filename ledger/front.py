@@ -146,7 +146,7 @@ def cost_and_rest() -> str:
         counts = Counter(e["verdict"] for e in ledger() if e["source"].startswith("paper") == chosen)
         texts.append(
             f"of {whose} {sum(counts.values())} claims {counts[HOLDS]} hold, {counts[FAILS]} do not, "
-            f"{counts[OPEN]} are not decided at this size, {counts[UNREADABLE]} rest on samples that cannot be "
+            f"{counts[OPEN]} {'is' if counts[OPEN] == 1 else 'are'} not decided at this size, {counts[UNREADABLE]} rest on samples that cannot be "
             f"read and {counts[UNTESTED]} are not tested"
         )
     return (
