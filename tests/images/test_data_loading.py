@@ -25,3 +25,10 @@ def test_feeding_stays_below_its_limit_whatever_the_size_of_the_array(tmp_path):
     command = [sys.executable, str(BENCHMARK), "--feed", str(tmp_path)]
     measured = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
     assert measured["images"] == NUMBER and measured["feeding_mb"] < limit
+
+
+def test_what_was_measured_in_several_processes_leaves_a_fifth_of_the_limit_free():
+    for path in (runs.PROJECT / "benchmarks" / "results").glob("*-data.json"):
+        record = json.loads(path.read_text())
+        assert len(record["each_mb"]) >= 6 and record["feeding_mb"] == max(record["each_mb"])
+        assert record["feeding_mb"] <= 0.8 * record["bars"]["feeding_mb"]
