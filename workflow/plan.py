@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,8 +70,6 @@ class Planned:
 
     def stale(self) -> list[str]:
         """In what a record of this name, finished or not, differs: parameters, or what their paths hold."""
-        if self.metrics.exists() and not (self.folder / "params.json").exists():
-            return sorted(self.params)
         try:
             return runs.changed(self.folder, self.params)
         except ValueError:  # it cannot be read
@@ -99,14 +98,12 @@ def load(path: str | Path) -> Sweep:
     if not isinstance(entries, list) or not entries:
         raise ValueError(f"{path}: runs={entries!r}: must list what is run, see docs/sweeps.md")
     planned = [run for entry in entries for run in expand(entry, str(path))]
-    seen = set()
-    for run in planned:
-        if (run.notebook, run.name) in seen:
-            raise ValueError(
-                f"{path}: two runs of {run.notebook} are called {run.name}; "
-                f"let `run` name what differs, as in run: '{{method}}-seed{{seed}}'"
-            )
-        seen.add((run.notebook, run.name))
+    (notebook, name), number = Counter((run.notebook, run.name) for run in planned).most_common(1)[0]
+    if number > 1:
+        raise ValueError(
+            f"{path}: {number} runs of {notebook} are called {name}; "
+            f"let `run` name what differs, as in run: '{{method}}-seed{{seed}}'"
+        )
     return Sweep(tuple(planned), per_gpu)
 
 

@@ -86,7 +86,7 @@ def test_a_file_of_parameters_gives_way_to_the_entry(tmp_path):
         ("- 1", "must hold names and values, not list"),
         ("runs: [", "is no YAML"),
         ("runs_per_gpu: 0\nruns: [{notebook: tiny}]", "runs_per_gpu=0: must be a whole number"),
-        ("runs: [{notebook: tiny, run: x, vary: {seed: [0, 1]}}]", "two runs of tiny are called x"),
+        ("runs: [{notebook: tiny, run: x, vary: {seed: [0, 1]}}]", "2 runs of tiny are called x"),
         ("runs: [{notebook: tiny, run: '{sede}'}]", "'sede' is no parameter"),
         ("runs: [{notebook: tiny, run: a/b}]", "run='a/b': must be a folder's name"),
         ("runs: [{notebook: tiny, params: {run: x}}]", "run names the runs of an entry"),

@@ -148,18 +148,12 @@ def holds(params: dict) -> dict[str, str]:
 
 def _content(path: Path) -> str | None:
     """The hash of what is there; None where the path is none, as the name of a setting."""
-    if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.is_file())
-        return digest([[str(file.relative_to(path)), *_stamp(file)] for file in files])
     file = next((part for part in (path, *path.parents) if part.is_file()), None)  # images.zip/train is one
-    if file is None:
-        return None
-    return digest(_stamp(file)) if file.suffix == ".zip" else sha256(file)
-
-
-def _stamp(path: Path) -> list[int]:
-    state = path.stat()
-    return [state.st_size, state.st_mtime_ns]
+    if file and file.suffix != ".zip":
+        return sha256(file)
+    files = [file] if file else sorted(each for each in path.rglob("*") if each.is_file())
+    stamps = [(os.path.relpath(each, path), each.stat()) for each in files]
+    return digest([[name, state.st_size, state.st_mtime_ns] for name, state in stamps]) if stamps else None
 
 
 def differences(params: dict, others: dict) -> list[str]:
@@ -172,7 +166,7 @@ def changed(folder: Path, params: dict) -> list[str]:
 
     Empty where there is no record. A record that cannot be read is a ValueError that names the file.
     """
-    if not (folder / "params.json").exists():
+    if not any((folder / name).exists() for name in ("params.json", "metrics.json")):
         return []
     held = _read(folder / "holds.json") if (folder / "holds.json").exists() else {}
     of_paths = [f"{name} (what it holds)" for name in differences(holds(params), held)]
@@ -195,8 +189,6 @@ def start(notebook: str, run: str, params: dict) -> Run:
                     f"run={run!r}: {folder} holds a finished run with other values of {', '.join(differing)}; "
                     f"give this one another name, -p run NAME, or delete that folder"
                 )
-            if not (folder / "params.json").exists():
-                raise ValueError(f"run={run!r}: {folder} has no params.json; delete that folder")
             (folder / "metrics.json").unlink()
         if (folder / "params.json").exists():  # else it is no record of ours
             _empty(folder)
