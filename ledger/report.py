@@ -22,6 +22,7 @@ from ledger.image_tables import (
     vanishing_weights,
 )
 from ledger.markdown import header, line, plain, row
+from ledger.provenance import unhashed
 from ledger.rules import FAILS, HOLDS, OPEN, UNREADABLE, UNTESTED
 from ledger.tables import (
     blind_spot,
@@ -143,7 +144,7 @@ PAGES = {
         blind_spot,
     ),
     PROJECT / "docs" / "baselines.md": (invdiff_losses,),
-    PROJECT / "docs" / "ledger.md": (verdict, claims),
+    PROJECT / "docs" / "ledger.md": (verdict, unhashed, claims),
     PROJECT / "docs" / "pretrained.md": (pretrained,),
     PROJECT / "docs" / "performance.md": (speed, ratio_size),
 }
