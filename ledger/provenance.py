@@ -1,10 +1,12 @@
-"""Which committed records are older than the hashes that a record has today."""
+"""What records say of how they were made: how long it took, and which are older than the hashes of today."""
 
 import json
 from collections import Counter
 
 from tiwlib.runs import PROJECT
+from workflow import plan
 
+CLOCK = "*"  # marks times that are none of the processor
 SINCE = "2026-11-21T18:15"  # every record that was finished later has the code's hash
 
 
@@ -28,4 +30,26 @@ def unhashed() -> str:
         f"{len(old)} of {len(found)} records were made before a record kept the hash of the library's code (notebooks: "
         f"{texts}); they name the commit that made them.{rest} A hash that nobody computed then is not made up now: it "
         "comes with the next run."
+    )
+
+
+def seconds(provenance: dict) -> float:
+    """Processor time, as on an idle machine; of records that are older than that, the time on the clock."""
+    return provenance.get("cpu_seconds", provenance["wall_seconds"])
+
+
+def as_seconds(provenance: dict) -> str:
+    return f"{seconds(provenance):.0f} s" + ("" if "cpu_seconds" in provenance else f" {CLOCK}")
+
+
+def times() -> str:
+    """How long the runs of `make reproduce` took, from their records."""
+    planned = plan.load(PROJECT / "workflow" / "reproduce.yaml").runs
+    made = [json.loads((r.folder / "provenance.json").read_text()) for r in planned]
+    clocked = sum("cpu_seconds" not in provenance for provenance in made)
+    busy = f" ({clocked} of them by the clock of a busy machine)" if clocked else ""
+    minutes = sum(map(seconds, made)) / 60
+    return (
+        f"The {len(made)} runs of `make reproduce` took {minutes:.0f} minutes of one thread{busy}, two at a time half of "
+        "that; the installation comes on top."
     )

@@ -22,7 +22,7 @@ from ledger.image_tables import (
     vanishing_weights,
 )
 from ledger.markdown import header, line, plain, row
-from ledger.provenance import unhashed
+from ledger.provenance import times, unhashed
 from ledger.rules import FAILS, HOLDS, OPEN, UNREADABLE, UNTESTED
 from ledger.tables import (
     blind_spot,
@@ -37,7 +37,6 @@ from ledger.tables import (
     ratio,
     ratio_size,
     speed,
-    times,
     tries,
     two_d,
 )

@@ -7,6 +7,7 @@ import numpy as np
 from ledger.front import of_setting, record
 from ledger.image_tables import mark
 from ledger.markdown import cell_of, header, line, plain, row
+from ledger.provenance import CLOCK, as_seconds
 from ledger.two_d import PAPER_ERROR_SHARE
 from tiwlib.estimators import ESTIMATORS
 from tiwlib.measures.floor import fair_floor
@@ -14,7 +15,6 @@ from tiwlib.measures.intervals import as_text, mean_interval
 from tiwlib.objectives import METHODS
 from tiwlib.runs import PROJECT, finished
 from tiwlib.runs.tables import benchmark, in_order, run_key, run_label
-from workflow import plan
 
 
 def two_d() -> str:
@@ -167,16 +167,6 @@ def tries() -> str:
     return "\n".join(lines)
 
 
-def times() -> str:
-    """How long the runs of `make reproduce` took, from their records."""
-    planned = plan.load(PROJECT / "workflow" / "reproduce.yaml").runs
-    seconds = [json.loads((r.folder / "provenance.json").read_text())["wall_seconds"] for r in planned]
-    return (
-        f"The {len(seconds)} runs of `make reproduce` took {sum(seconds) / 60:.0f} minutes of one thread when they "
-        "were recorded, two at a time half of that; the installation comes on top."
-    )
-
-
 MODELS = {
     "dsm_bias": "base model, DSM(bias)",
     "invdiff": "InvDiff, inferred",
@@ -241,11 +231,11 @@ SHOWS = {
 
 def notebooks() -> str:
     """What each notebook shows, and how long its recorded default run took."""
-    lines = header("notebook", "shows", "took, one thread of a busy machine")
+    lines = header("notebook", "shows", f"took, one thread ({CLOCK} by the clock of a busy machine)")
     for name, shows in SHOWS.items():
         run = {"05_train": "digits-lt-tiw_dsm-seed0", "07_baselines": "gmm"}.get(name, "default")
-        seconds = record("provenance", name, run)["wall_seconds"]
-        lines.append(line(f"[{name}](notebooks/{name}.ipynb)", shows, f"{seconds:.0f} s"))
+        took = as_seconds(record("provenance", name, run))
+        lines.append(line(f"[{name}](notebooks/{name}.ipynb)", shows, took))
     return "\n".join(lines)
 
 

@@ -35,3 +35,8 @@ def test_every_record_since_hashes_are_kept_has_them():
 def test_the_page_says_which_records_are_older(hashes, says, monkeypatch):
     monkeypatch.setattr(provenance, "provenances", lambda: {"07_baselines/0v1": {"hashes": hashes}})
     assert re.search(says, unhashed())
+
+
+def test_a_time_that_is_none_of_the_processor_is_marked():
+    old, new = {"wall_seconds": 100.0}, {"wall_seconds": 100.0, "cpu_seconds": 40.0}
+    assert [provenance.as_seconds(p) for p in (old, new)] == ["100 s *", "40 s"]

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -34,6 +35,7 @@ def test_a_run_leaves_params_metrics_provenance_and_figures(results):
     assert provenance["seed"] == 3 and provenance["hashes"] == {"split": "abc", "code": cache.code()}
     assert re.fullmatch("[0-9a-f]{40}", provenance["commit"] or "0" * 40)
     assert {"dirty", "device", "machine", "versions", "wall_seconds", "finished"} <= provenance.keys()
+    assert 0 < provenance["cpu_seconds"] <= sum(os.times()[:4]) + 0.1
     assert (folder / "figures" / "empty.png").stat().st_size > 0
     assert [r["run"] for r in runs.finished("05_train")] == ["a"]
 

@@ -108,6 +108,8 @@ class Run:
             "hashes": self.hashes,
             "stages": self.stages,
             "wall_seconds": round(time.perf_counter() - self._began, 1),
+            # of this process and those it waited for, from its start: the clock of a busy machine says little
+            "cpu_seconds": round(sum(os.times()[:4]), 1),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         write_json(self.folder / "provenance.json", provenance)
