@@ -50,6 +50,6 @@ def times() -> str:
     busy = f" ({clocked} of them by the clock of a busy machine)" if clocked else ""
     minutes = sum(map(seconds, made)) / 60
     return (
-        f"The {len(made)} runs of `make reproduce` took {minutes:.0f} minutes of one thread{busy}, two at a time half of "
-        "that; the installation comes on top."
+        f"The {len(made)} runs of `make reproduce` took {minutes:.0f} minutes of one thread{busy}, two at a time half "
+        "of that; the installation comes on top."
     )
