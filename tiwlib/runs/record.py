@@ -19,7 +19,7 @@ from pathlib import Path
 
 from filelock import AcquireReturnProxy, FileLock, Timeout
 
-from tiwlib.runs.cache import PROJECT, code, digest, sha256, write_json
+from tiwlib.runs.cache import PROJECT, code, digest, naming, sha256, write_json
 
 PACKAGES = ("torch", "numpy", "diffusers", "accelerate", "scikit-learn", "torch-fidelity")
 PATHS = ("setting", "source", "biased", "reference", "biased_groups", "reference_groups", "ratio_features")
@@ -86,12 +86,11 @@ class Run:
         from IPython.display import Image as DisplayedImage  # a record itself needs no notebook
         from PIL import Image
 
-        path = self.folder / "figures" / name
-        path.parent.mkdir(exist_ok=True)
-        figure.savefig(path.with_suffix(".pdf"), bbox_inches="tight", metadata={"CreationDate": None})
-        content = io.BytesIO()
+        path, content = self.folder / "figures" / name, io.BytesIO()
         figure.savefig(content, dpi=dpi, bbox_inches="tight")
-        with Image.open(content) as image:
+        with naming(path), Image.open(content) as image:
+            path.parent.mkdir(exist_ok=True)
+            figure.savefig(path.with_suffix(".pdf"), bbox_inches="tight", metadata={"CreationDate": None})
             image.convert("RGB").quantize(256).save(path.with_suffix(".png"), optimize=True)
         return DisplayedImage(filename=str(path.with_suffix(".png")))
 
