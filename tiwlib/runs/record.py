@@ -5,7 +5,6 @@ the run has ended well. metrics.json is written last: a run without it did not f
 """
 
 import io
-import json
 import os
 import platform
 import shutil
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from filelock import AcquireReturnProxy, FileLock, Timeout
 
+from tiwlib.runs import mapping
 from tiwlib.runs.cache import PROJECT, code, digest, naming, sha256, write_json
 
 PACKAGES = ("torch", "numpy", "diffusers", "accelerate", "scikit-learn", "torch-fidelity")
@@ -141,7 +141,7 @@ def holds(params: dict) -> dict[str, str]:
     paths = {name: PROJECT / params[name] for name in PATHS if params.get(name)}
     setting = paths.get("setting")
     if setting and setting.suffix == ".json" and setting.is_file():
-        content = _read(setting)
+        content = mapping.read(setting)
         beside = {name: content[name] for name in ("source", "groups") if content.get(name)}
         paths |= {f"setting's {name}": setting.parent / str(path) for name, path in beside.items()}
     return {name: hash for name, path in paths.items() if (hash := _content(path))}
@@ -169,9 +169,9 @@ def changed(folder: Path, params: dict) -> list[str]:
     """
     if not any((folder / name).exists() for name in ("params.json", "metrics.json")):
         return []
-    held = _read(folder / "holds.json") if (folder / "holds.json").exists() else {}
+    held = mapping.read(folder / "holds.json") if (folder / "holds.json").exists() else {}
     of_paths = [f"{name} (what it holds)" for name in differences(holds(params), held)]
-    return differences(params, _read(folder / "params.json")) or of_paths
+    return differences(params, mapping.read(folder / "params.json")) or of_paths
 
 
 def start(notebook: str, run: str, params: dict) -> Run:
@@ -225,19 +225,4 @@ def finished(notebook: str) -> list[dict]:
 
 def read_record(folder: Path) -> dict[str, dict]:
     """The params, metrics and provenance of a finished run. One that cannot be read is a ValueError that names it."""
-    return {name: _read(folder / f"{name}.json") for name in ("params", "metrics", "provenance")}
-
-
-def _read(path: Path) -> dict:
-    """A JSON file that holds a mapping without NaN."""
-
-    def refuse(constant: str):
-        raise ValueError(f"{constant} is no number")
-
-    try:
-        content = json.loads(path.read_text(), parse_constant=refuse)
-    except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: cannot be read ({error})") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: holds {type(content).__name__}, no mapping")
-    return content
+    return {name: mapping.read(folder / f"{name}.json") for name in ("params", "metrics", "provenance")}
