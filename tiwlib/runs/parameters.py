@@ -38,7 +38,8 @@ def parameters(notebook: str, namespace: dict) -> dict:
     """
     known = defaults(notebook)
     for name, value in namespace.items():
-        if name.startswith("_") or name in ("In", "Out") or not isinstance(value, LITERALS):
+        of_ipython = name in ("In", "Out") or (name.startswith("_") and name.strip("_") not in known)
+        if of_ipython or not isinstance(value, LITERALS):
             continue
         if name not in known:
             close = difflib.get_close_matches(name, known, 1)
@@ -55,9 +56,8 @@ def _checked(notebook: str, name: str, value, default):
     if type(value) in (int, float) and expected in (float, type(None)):
         value = float(value)
     elif type(value) is not expected:
-        raise ValueError(
-            f"{name}={value!r}: {notebook} takes {expected.__name__} here, not {type(value).__name__}"
-        )
+        kind = "a number or None" if default is None else expected.__name__
+        raise ValueError(f"{name}={value!r}: {notebook} takes {kind} here, not {type(value).__name__}")
     try:
         json.dumps(value, allow_nan=False)
     except ValueError:
