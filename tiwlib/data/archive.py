@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import NoReturn
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
 HIDDEN, LINK = "hidden", "links to folders"
@@ -87,7 +88,7 @@ def _kind(name: str) -> str:
 def _folder(path: Path) -> tuple[Iterable[str], Callable, Callable]:
     """Names of files and of links to folders, a file's stamp, its content."""
     inside = []
-    for folder, folders, names in os.walk(path):
+    for folder, folders, names in os.walk(path, onerror=_unreadable):
         place = Path(folder).relative_to(path)
         inside += [(place / name).as_posix() for name in names]
         inside += [f"{(place / name).as_posix()}/" for name in folders if Path(folder, name).is_symlink()]
@@ -103,12 +104,16 @@ def _folder(path: Path) -> tuple[Iterable[str], Callable, Callable]:
             with (path / name).open("rb") as file:
                 content = file.read(MAX_FILE_BYTES + 1)
         except OSError as error:
-            raise ValueError(f"{path / name} cannot be read ({error.strerror})") from None
+            _unreadable(error, path / name)
         if len(content) > MAX_FILE_BYTES:
             raise ValueError(f"{path / name} is larger than it was; allowed are {MAX_FILE_BYTES} bytes")
         return content
 
     return inside, stamp, read
+
+
+def _unreadable(error: OSError, path: Path | None = None) -> NoReturn:
+    raise ValueError(f"{path or error.filename} cannot be read ({error.strerror})") from error
 
 
 def _zip(path: Path, inside: str) -> tuple[Iterable[str], Callable, Callable]:
