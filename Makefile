@@ -1,5 +1,5 @@
-# make reproduce   from nothing: environment, notebooks 01 and 03 to 06, one seed of each method; half an hour
-# make test        environment, then ruff, pytest, nbval over notebooks 01 and 03 to 06, 02, 07 and 08 at toy sizes
+# make reproduce   from nothing: environment, notebooks 01 and 03 to 06, one seed of each method; README has its time
+# make test        environment, then ruff, pytest, nbval over notebooks 01 and 03 to 06, 02 and 07 at toy sizes
 # make baselines   the baselines on the 2-D example and small digits, 3 seeds (notebook 07)
 # make notebooks   run the committed notebooks anew, in place (after a change of a .py)
 # make sweep       CONFIG=workflow/NAME.yaml: the runs of that file which are not done; docs/sweeps.md

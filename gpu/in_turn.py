@@ -15,6 +15,7 @@ import yaml
 
 from tiwlib import runs
 from tiwlib.data import settings
+from tiwlib.runs import mapping
 from tiwlib.runs.record import git_state
 from workflow import plan
 from workflow.plan import Planned
@@ -63,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--images", type=Path, action="append", default=[], help="zip of a data set's images")
     parser.add_argument("--executed", type=Path, default=Path("build", "gpu"), help="where notebooks go")
     options = parser.parse_intermixed_args(arguments)
-    values = {name: yaml.load(value, plan.Loader) for name, value in options.values}
+    values = {name: yaml.load(value, mapping.Loader) for name, value in options.values}
     todo = [
         changed(run, values, options.images)
         for run in chosen(plan.load(options.file).runs, options.conditions)

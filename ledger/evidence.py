@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import cache
 from math import inf
 
+from scipy import stats
+
 from tiwlib.measures.intervals import BOUNDS, clipped, mean_interval, paired_interval
 from tiwlib.runs import PROJECT, read_record
 from tiwlib.runs.tables import benchmark
@@ -25,14 +27,16 @@ class Missing(Exception):
 class Measured:
     """A number with its 95 % interval.
 
-    values: the number of each seed, or none where it was computed without chance. bounds: the range of the quantity,
-    which the interval does not leave. interval: how it was made. runs: what was read.
+    values: the number of each seed, or none where it was computed without chance. yes_or_no: whether each of them is
+    0 or 1, and `value` their share. bounds: the range of the quantity, which the interval does not leave. interval: how
+    it was made. runs: what was read.
     """
 
     value: float
     low: float
     high: float
     values: tuple[float, ...] = ()
+    yes_or_no: bool = False
     bounds: tuple[float, float] = ANY
     interval: str
     seeds: tuple[int, ...]
@@ -171,6 +175,17 @@ def difference(a: Values, b: Values) -> Measured:
         value=value, low=low, high=high, values=tuple(a.by_pair[pair] - b.by_pair[pair] for pair in pairs),
         bounds=bounds, interval="Student's t over pairs of one seed and split",
         seeds=tuple(sorted({pair[0] for pair in pairs})), runs=tuple(sorted({*a.runs, *b.runs})),
+    )  # fmt: skip
+
+
+def share_below(values: Values, limit: float) -> Measured:
+    """Share of single runs whose number lies below the limit, with Clopper and Pearson's interval."""
+    each = tuple(float(value < limit) for value in values.by_pair.values())
+    counted = stats.binomtest(int(sum(each)), len(each))
+    low, high = counted.proportion_ci()
+    return Measured(
+        value=counted.statistic, low=float(low), high=float(high), values=each, yes_or_no=True, bounds=UNIT,
+        interval="Clopper and Pearson's, of a share of runs", seeds=values.seeds, runs=values.runs,
     )  # fmt: skip
 
 

@@ -146,8 +146,8 @@ def cost_and_rest() -> str:
         counts = Counter(e["verdict"] for e in ledger() if e["source"].startswith("paper") == chosen)
         texts.append(
             f"of {whose} {sum(counts.values())} claims {counts[HOLDS]} hold, {counts[FAILS]} do not, "
-            f"{counts[OPEN]} are not decided at this size, {counts[UNREADABLE]} rest on samples that cannot be "
-            f"read and {counts[UNTESTED]} are not tested"
+            f"{counts[OPEN]} {'is' if counts[OPEN] == 1 else 'are'} not decided at this size, "
+            f"{counts[UNREADABLE]} rest on samples that cannot be read and {counts[UNTESTED]} are not tested"
         )
     return (
         f"**Cost, and what was not tested.** A training step takes {step['value']:.2f} times a plain one on digits, "

@@ -23,6 +23,7 @@ from ledger.image_tables import (
     vanishing_weights,
 )
 from ledger.markdown import header, line, plain, row
+from ledger.provenance import times, unhashed
 from ledger.rules import FAILS, HOLDS, OPEN, UNREADABLE, UNTESTED
 from ledger.superseded import first_training
 from ledger.tables import (
@@ -38,7 +39,6 @@ from ledger.tables import (
     ratio,
     ratio_size,
     speed,
-    times,
     tries,
     two_d,
 )
@@ -145,7 +145,7 @@ PAGES = {
         blind_spot,
     ),
     PROJECT / "docs" / "baselines.md": (invdiff_losses,),
-    PROJECT / "docs" / "ledger.md": (verdict, claims),
+    PROJECT / "docs" / "ledger.md": (verdict, unhashed, claims),
     PROJECT / "docs" / "pretrained.md": (pretrained,),
     PROJECT / "docs" / "performance.md": (speed, ratio_size),
 }

@@ -40,9 +40,12 @@ class Rule:
     def limits(self) -> list[float]:
         return [limit for limit in (self.low, self.high) if np.isfinite(limit)]
 
-    def p_value(self, measured: Measured) -> float:
-        """The level whose interval just touches the nearest limit: below LEVEL where the claim is decided."""
-        return max(_touching(measured, limit) for limit in self.limits)
+    def p_value(self, measured: Measured, seeds: int | None = None) -> float:
+        """The level whose interval just touches the nearest limit: below LEVEL where the claim is decided.
+
+        seeds: how many there would be of the same mean and spread, None for as many as there are.
+        """
+        return max(_touching(measured, limit, seeds or len(measured.values)) for limit in self.limits)
 
     def underpowered(self, measured: Measured) -> bool:
         """Whether the interval is wider than the room the rule leaves it: such a claim could not have held."""
@@ -50,29 +53,27 @@ class Rule:
         return bool(2 * _half_width(measured) > high - low)
 
     def seeds_to_decide(self, measured: Measured) -> int | str:
-        """How many seeds would decide at the measured mean and spread, by Student's t, or "more than 20"."""
-        distance = min(abs(measured.value - limit) for limit in self.limits)
-        spread = np.std(measured.values, ddof=1)
-        for n in range(2, MOST_SEEDS + 1):
-            if stats.t.ppf(1 - LEVEL / 2, n - 1) * spread / n**0.5 < distance:
-                return n
-        return f"more than {MOST_SEEDS}"
+        """How many seeds would decide at the measured mean and spread, or "more than 20"."""
+        enough = (n for n in range(2, MOST_SEEDS + 1) if self.p_value(measured, n) < LEVEL)
+        return next(enough, f"more than {MOST_SEEDS}")
 
 
 def _half_width(measured: Measured) -> float:
     """Half the width of the interval before it is cut to the range of the quantity."""
-    if not measured.values:
-        return (measured.high - measured.low) / 2
     n = len(measured.values)
+    if not n or measured.yes_or_no:
+        return (measured.high - measured.low) / 2
     return stats.t.ppf(1 - LEVEL / 2, n - 1) * np.std(measured.values, ddof=1) / n**0.5
 
 
-def _touching(measured: Measured, limit: float) -> float:
-    """The level at which Student's interval ends at the limit; 0 or 1 for a number that is computed."""
-    distance = abs(measured.value - limit)
+def _touching(measured: Measured, limit: float, n: int) -> float:
+    """The level at which the interval of n seeds ends at the limit; 0 or 1 for a number that is computed."""
     if not measured.values:
         return float(measured.low <= limit <= measured.high)
-    n = len(measured.values)
+    if measured.yes_or_no:
+        yes = round(measured.value * n)
+        return float(min(1, 2 * min(stats.binom.cdf(yes, n, limit), stats.binom.sf(yes - 1, n, limit))))
+    distance = abs(measured.value - limit)
     error = np.std(measured.values, ddof=1) / n**0.5
     if error == 0:
         return 0.0 if distance else 1.0
@@ -90,6 +91,10 @@ def above(limit: float) -> Rule:
 def near(target: float, margin: float) -> Rule:
     """For "is" and "equals": being near must be shown, an interval that is wide enough to hold the target is not."""
     return Rule(low=target - margin, high=target + margin, text=f"within {margin:g} of {target:g}")
+
+
+def between(low: float, high: float) -> Rule:
+    return Rule(low=low, high=high, text=f"between {low:g} and {high:g}")
 
 
 def among_all(p_values: list[float]) -> list[float]:

@@ -2,43 +2,18 @@
 
 import itertools
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
-from yaml.constructor import ConstructorError
 
 from tiwlib import runs
+from tiwlib.runs import mapping
 
 BUILD = Path("build", "sweep")  # executed notebooks and logs
 KEYS = {"runs", "runs_per_gpu"}
 ENTRY_KEYS = {"notebook", "run", "file", "params", "vary"}
-
-
-class Loader(yaml.SafeLoader):
-    """YAML whose numbers are what they look like, and whose keys are all there.
-
-    YAML 1.1 takes 3e-4 for text, 010 for eight and 1:30 for ninety, and of a key that is there twice the last value.
-    """
-
-    yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":int", ":float"))]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-    def construct_mapping(self, node, deep=False):
-        names = [key.value for key, _ in node.value]
-        for key, _ in node.value:
-            if not key.tag.endswith((":str", ":merge")):
-                raise ConstructorError(None, None, f"{key.value} is no name", key.start_mark)
-            if names.count(key.value) > 1:
-                raise ConstructorError(None, None, f"{key.value} is there twice", key.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-INT, FLOAT = r"^[-+]?(0|[1-9]\d*)$", r"^[-+]?((\d+\.\d*|\.\d+)([eE][-+]?\d+)?|\d+[eE][-+]?\d+|\.(inf|nan))$"
-for tag, pattern in (("int", INT), ("float", FLOAT)):
-    Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(pattern), list("-+.0123456789"))
 
 
 @dataclass(frozen=True)
@@ -69,8 +44,6 @@ class Planned:
 
     def stale(self) -> list[str]:
         """In what a record of this name, finished or not, differs: parameters, or what their paths hold."""
-        if self.metrics.exists() and not (self.folder / "params.json").exists():
-            return sorted(self.params)
         try:
             return runs.changed(self.folder, self.params)
         except ValueError:  # it cannot be read
@@ -90,7 +63,7 @@ class Sweep:
 
 def load(path: str | Path) -> Sweep:
     """Read and check a sweep's file: ValueError names what is wrong, before anything runs."""
-    content = read_yaml(path)
+    content = mapping.read(path)
     refuse_unknown(content, KEYS, str(path))
     per_gpu = content.get("runs_per_gpu", 1)
     if type(per_gpu) is not int or per_gpu < 1:
@@ -99,30 +72,13 @@ def load(path: str | Path) -> Sweep:
     if not isinstance(entries, list) or not entries:
         raise ValueError(f"{path}: runs={entries!r}: must list what is run, see docs/sweeps.md")
     planned = [run for entry in entries for run in expand(entry, str(path))]
-    seen = set()
-    for run in planned:
-        if (run.notebook, run.name) in seen:
-            raise ValueError(
-                f"{path}: two runs of {run.notebook} are called {run.name}; "
-                f"let `run` name what differs, as in run: '{{method}}-seed{{seed}}'"
-            )
-        seen.add((run.notebook, run.name))
+    (notebook, name), number = Counter((run.notebook, run.name) for run in planned).most_common(1)[0]
+    if number > 1:
+        raise ValueError(
+            f"{path}: {number} runs of {notebook} are called {name}; "
+            f"let `run` name what differs, as in run: '{{method}}-seed{{seed}}'"
+        )
     return Sweep(tuple(planned), per_gpu)
-
-
-def read_yaml(path: str | Path) -> dict:
-    """A YAML file that holds a mapping."""
-    try:
-        content = yaml.load(Path(path).read_text("utf-8"), Loader)
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: is no YAML: {error}") from error
-    except RecursionError:
-        raise ValueError(f"{path}: is nested too deeply for a file of runs") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: must hold names and values, not {type(content).__name__}")
-    return content
 
 
 def refuse_unknown(content: dict, known: set, where: str) -> None:
@@ -159,7 +115,7 @@ def checked_entry(entry: dict, where: str) -> tuple[str, str | None, dict, dict]
         if name in entry and not isinstance(entry[name], kind):
             what = {str: "text", dict: "names with values"}[kind]
             raise ValueError(f"{where}: {name}={entry[name]!r}: must be {what}")
-    from_file = read_yaml(runs.PROJECT / entry["file"]) if "file" in entry else {}
+    from_file = mapping.read(runs.PROJECT / entry["file"]) if "file" in entry else {}
     fixed, vary = entry.get("params", {}), entry.get("vary", {})
     for name, values in vary.items():
         if not isinstance(values, list) or not values:

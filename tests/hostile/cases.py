@@ -333,6 +333,15 @@ def _(tree, folder):
         tree.setting(path)
 
 
+@case("parameters that are not used", "a key that the file of torchrun's processes names twice")
+def _(tree, folder):
+    (folder / "parameters.yaml").write_text(
+        json.dumps(TINY)[1:-1].replace(", ", "\n").replace('"', "") + "\nsteps: 3\n"
+    )
+    with refused("parameters.yaml", "steps"):
+        tree.two_processes(folder / "parameters.yaml")
+
+
 @case("parameters that are not used", "size of a source that has its own")
 def _(tree, folder):
     path = setting(folder)
@@ -536,15 +545,43 @@ same(
 )
 
 
-@case("errors that name", "a disk that is full while a ratio is kept")
-def _(tree, folder):
+def full_disk(tree, folder, write, name):
     import resource
 
-    experiment = tree.prepared(method="tiw_dsm")
+    go = write(tree, folder)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
-    with refused("ratio-"):
-        tree.ratio(experiment)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))
+    with refused(name):
+        go()
+
+
+def ratio_to_keep(tree, folder):
+    experiment = tree.prepared(method="tiw_dsm")
+    return lambda: tree.ratio(experiment)
+
+
+def split_to_write(tree, folder):
+    split = tree.setting(setting(folder)).split
+    return lambda: split.write(folder / "split.json")
+
+
+def array_to_store(tree, folder):
+    own = pair(folder)
+    return lambda: tree.bias.own_pair(own["biased"], own["reference"], folder, own["size"])
+
+
+same(
+    "errors that name",
+    full_disk,
+    {
+        f"a disk that is full while {what}": given
+        for what, given in {
+            "a ratio is kept": (ratio_to_keep, "ratio-"),
+            "a split is written": (split_to_write, "split.json"),
+            "an array is stored": (array_to_store, "own-"),
+        }.items()
+    },
+)
 
 
 @case("errors that name", "a file of features that holds a list")
@@ -639,6 +676,8 @@ same(
     {
         "a state with NaN weights": ("network.", "nan"),
         "a state with a shape that is broadcast": ("ema.0", "shape"),
+        "a state with NaN moments": ("optimiser.0.exp_avg", "nan"),
+        "a state with a moment whose shape is broadcast": ("optimiser.0.exp_avg", "shape"),
     },
 )
 

@@ -25,7 +25,7 @@ class Tree:
         return (
             *(f"{self.data}.{name}" for name in from_data),
             *("tiwlib.runs.experiment", "tiwlib.runs.processes", "tiwlib.runs.states", "tiwlib.runs.tables"),
-            *("workflow.plan", "workflow.gpus", "ledger.tables", "tiwlib.measures.classifier"),
+            *("workflow.plan", "workflow.gpus", "ledger.baseline_tables", "tiwlib.measures.classifier"),
             *("tiwlib.estimators.frozen", "tiwlib.noise", "tiwlib.networks", "tiwlib.objectives"),
         )
 
@@ -85,7 +85,7 @@ class Tree:
         self.processes.main.__wrapped__(parameters)
 
     def table_of_baselines(self) -> str:
-        return self.loaded["ledger.tables"].baselines()
+        return self.loaded["ledger.baseline_tables"].baselines()
 
     def comparable(self, records: list[dict]) -> None:
         self.loaded["tiwlib.runs.tables"].comparable(records)

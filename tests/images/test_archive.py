@@ -175,6 +175,23 @@ def test_a_file_that_grows_after_it_was_looked_at_is_not_read_to_its_end(tmp_pat
         files.read("a.bmp")
 
 
+def test_a_folder_or_a_file_that_cannot_be_read_is_not_passed_over(tmp_path, monkeypatch):
+    folder, original = fill_folder(tmp_path / "faces", ["a.png", "sub/b.png"]), os.scandir
+    files = open_images(folder)
+    (folder / "a.png").unlink()
+    with pytest.raises(ValueError, match=r"faces/a.png cannot be read \(No such file"):
+        files.read("a.png")
+
+    def closed(path):
+        if str(path).endswith("sub"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return original(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    with pytest.raises(ValueError, match=r"faces/sub cannot be read \(Permission denied"):
+        open_images(folder)
+
+
 @pytest.mark.parametrize("compression", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2, zipfile.ZIP_DEFLATED])
 def test_a_corrupt_compressed_member_is_named(compression, tmp_path):
     packed = fill_zip(tmp_path / "x.zip", {"a.bmp": bytes(range(256)) * 40}, compression)

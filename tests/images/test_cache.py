@@ -7,12 +7,18 @@ import signal
 import time
 from pathlib import Path
 
+import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from tiwlib import runs
+from tiwlib.data.splits import Split
+from tiwlib.data.store import Recipe, stored
+from tiwlib.networks import image_denoiser
 from tiwlib.runs import cache
+from tiwlib.runs.pretrained import save_pretrained
 
 KEY = {"steps": 3, "images": "abc"}
 
@@ -186,21 +192,56 @@ def test_metrics_are_whole_or_not_there_also_when_they_alone_fail(tmp_path, monk
     assert runs.finished("05_train") == []
 
 
-def write_beyond(sender, folder, size):
+def fitted(folder):
+    cache.once("ratio", KEY, lambda: ({"weight": torch.zeros(10_000)}, {}), folder)
+
+
+def split(folder):
+    Split("s", 0, {}, np.arange(5000), np.arange(5000, 5100)).write(folder / "split.json")
+
+
+def array(folder):
+    images = np.zeros((100, 3, 8, 8), np.uint8)
+    stored(folder / "array", lambda: Recipe("array", 100, iter([images]), None, ()))
+
+
+def denoiser(folder):
+    save_pretrained(image_denoiser(1, 8, 8), folder / "denoiser")
+
+
+def figure(folder):
+    os.environ["TIWLIB_RESULTS"] = str(folder)
+    run = runs.start("05_train", "figure", {})
+    run.figure(plt.figure(), "empty")
+
+
+def write_beyond(sender, folder, write, size):
     """A limit on the size of a file, which the kernel enforces, stands for the full disk."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
-        cache.once("ratio", KEY, lambda: ({"weight": torch.zeros(10_000)}, {}), folder)
+        write(folder)
     except OSError as error:
         sender.send(str(error))
 
 
-def test_a_full_disk_names_the_path(tmp_path, processes):
+@pytest.mark.parametrize(
+    ("write", "name"),
+    [
+        (fitted, "ratio-"),
+        (split, "split.json"),
+        (array, "array"),
+        (denoiser, "denoiser"),
+        (figure, "05_train/figure/figures/empty"),
+    ],
+)
+def test_a_full_disk_names_the_path(write, name, tmp_path, processes):
     receiver, sender = processes.Pipe(duplex=False)
-    process = processes.Process(target=write_beyond, args=(sender, tmp_path, 2000))
+    process = processes.Process(target=write_beyond, args=(sender, tmp_path, write, 600))
     process.start()
     process.join()
     message = receiver.recv() if receiver.poll() else ""
-    assert f"{tmp_path}/ratio-" in message and "cannot be written" in message and "MB free" in message
-    assert [path.suffix for path in tmp_path.iterdir()] == [".lock"]
+    assert f"{tmp_path}/{name}" in message and "cannot be written" in message and "MB free" in message
+    assert not [path for path in tmp_path.rglob("*") if "partial" in path.name], "half of it is left"
+    if write is fitted:
+        assert [path.suffix for path in tmp_path.iterdir()] == [".lock"]

@@ -5,6 +5,7 @@ import mmap
 import runpy
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,3 +26,12 @@ def test_feeding_stays_below_its_limit_whatever_the_size_of_the_array(tmp_path):
     command = [sys.executable, str(BENCHMARK), "--feed", str(tmp_path)]
     measured = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
     assert measured["images"] == NUMBER and measured["feeding_mb"] < limit
+
+
+def test_what_was_measured_in_several_processes_leaves_a_fifth_of_the_limit_free():
+    paths = (runs.PROJECT / "benchmarks" / "results").glob("*-data.json")
+    several = [record for record in map(json.loads, map(Path.read_text, paths)) if "each_mb" in record]
+    assert several
+    for record in several:
+        assert len(record["each_mb"]) >= 6 and record["feeding_mb"] == max(record["each_mb"])
+        assert record["feeding_mb"] <= 0.8 * record["bars"]["feeding_mb"]

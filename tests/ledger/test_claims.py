@@ -13,7 +13,7 @@ from ledger import evidence, rules
 from ledger.claim import SEEDS, Claim
 from ledger.digits import trained
 from ledger.evidence import Values
-from ledger.rules import FAILS, HOLDS, OPEN, UNTESTED, above, below, near
+from ledger.rules import FAILS, HOLDS, OPEN, UNTESTED, above, below, between, near
 from ledger.two_d import minority_share
 from tiwlib import runs
 
@@ -89,6 +89,23 @@ def test_how_many_seeds_would_decide():
     assert half[n] < 1 <= half[n - 1]
     flat = Values(by_pair={(i, 0): v for i, v in enumerate([-1, 1, -1, 1.01])}, runs=("a",))
     assert below(0).seeds_to_decide(evidence.repeated(flat)) == "more than 20"
+
+
+@pytest.mark.parametrize(
+    ("yes", "n", "verdict", "needed"),
+    [(6, 8, HOLDS, 6), (7, 8, OPEN, "more than 20"), (8, 8, OPEN, "more than 20"), (1, 3, OPEN, 5)],
+)
+def test_one_run_of_others_is_ordinary_only_where_enough_of_our_own_lie_on_both_sides(
+    yes, n, verdict, needed
+):
+    """The share of runs below it has Clopper and Pearson's interval, whose ends are those of the beta distribution."""
+    runs_of_ours = Values(by_pair={(i, None): float(i >= yes) for i in range(n)}, runs=("03/a",))
+    found, rule = evidence.share_below(runs_of_ours, 0.5), between(0.025, 0.975)
+    assert found.value == pytest.approx(yes / n) and found.bounds == (0, 1) and len(found.seeds) == n
+    assert found.low == pytest.approx(stats.beta.ppf(0.025, yes, n - yes + 1))
+    assert found.high == pytest.approx(stats.beta.ppf(0.975, yes + 1, n - yes) if yes < n else 1)
+    assert rule.verdict(found) == verdict and (rule.p_value(found) < 0.05) == (verdict != OPEN)
+    assert rule.seeds_to_decide(found) == needed
 
 
 def test_judged_together_more_is_asked_of_each():

@@ -71,6 +71,21 @@ def test_parameters_have_comments_and_something_is_compared(name):
     assert compared(name)
 
 
+# What a trained network has to do with: rounded, so that another CPU prints the same. 04 trains nothing.
+LEARNED = {
+    "01_density_ratio_2d": r"TIW-DSM +within",
+    "02_what_each_objective_learns": "mean over all variants and seeds: within",
+    "03_ratio_accuracy": "the time-dependent ratio removes",
+    "05_train": "share of the bias that is left, in fifths",
+    "06_results": r"TIW-DSM +total variation",
+}
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_a_learned_number_is_among_those_that_are_compared(name):
+    assert any(re.search(LEARNED[name], printed(cell)) for cell in compared(name))
+
+
 LAUNCHED = ("01_density_ratio_2d", "02_what_each_objective_learns", "04_biased_datasets")  # in a browser too
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -34,6 +35,7 @@ def test_a_run_leaves_params_metrics_provenance_and_figures(results):
     assert provenance["seed"] == 3 and provenance["hashes"] == {"split": "abc", "code": cache.code()}
     assert re.fullmatch("[0-9a-f]{40}", provenance["commit"] or "0" * 40)
     assert {"dirty", "device", "machine", "versions", "wall_seconds", "finished"} <= provenance.keys()
+    assert 0 < provenance["cpu_seconds"] <= sum(os.times()[:4]) + 0.1
     assert (folder / "figures" / "empty.png").stat().st_size > 0
     assert [r["run"] for r in runs.finished("05_train")] == ["a"]
 
@@ -205,7 +207,16 @@ def defaults():
 
 
 def test_parameters_pass_and_an_int_is_a_float():
-    namespace = {**defaults(), "lr": 1, "reference_fraction": 0.25, "np": json, "_": 3, "In": [], "Out": {}}
+    namespace = {
+        **defaults(),
+        "lr": 1,
+        "reference_fraction": 0.25,
+        "np": json,
+        "_": 3,
+        "_i1": "x",
+        "In": [],
+        "Out": {},
+    }
     params = runs.parameters("05_train", namespace)
     assert params["lr"] == 1.0 and isinstance(params["lr"], float)
     assert params["reference_fraction"] == 0.25 and params.keys() == defaults().keys()
@@ -220,7 +231,11 @@ def test_parameters_pass_and_an_int_is_a_float():
         ({"flip": 1}, "flip=1: 05_train takes bool here, not int"),
         ({"method": 3}, "method=3: 05_train takes str here, not int"),
         ({"seed": True}, "seed=True: 05_train takes int here, not bool"),
-        ({"reference_fraction": "half"}, "reference_fraction='half'"),
+        (
+            {"reference_fraction": "half"},
+            "reference_fraction='half': 05_train takes a number or None here, not str",
+        ),
+        ({"_seed": 3}, r"_seed=3: 05_train has no such parameter; did you mean seed\?"),
     ],
 )
 def test_a_wrong_name_or_type_is_refused(change, message):

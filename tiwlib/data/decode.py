@@ -59,17 +59,15 @@ def decode_all(
         files, name = item
         return decode(files.read(name), f"{files.label}/{name}", size, channels, crop)
 
-    shape = one(items[0]).shape
-
-    def alike(item: tuple[ImageFiles, str]) -> np.ndarray:
-        array = one(item)
-        if array.shape != shape:
-            raise ValueError(
-                f"size: {item[1]} is {array.shape[2]} x {array.shape[1]} pixels, {items[0][1]} is "
-                f"{shape[2]} x {shape[1]}; name a size to which all are cropped and scaled"
-            )
-        return array
-
+    shape = None
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # PIL decodes outside the interpreter's lock
         for start in range(0, len(items), CHUNK):
-            yield np.stack(list(pool.map(alike, items[start : start + CHUNK])))
+            arrays = list(pool.map(one, items[start : start + CHUNK]))
+            shape = shape or arrays[0].shape
+            for (_, name), array in zip(items[start:], arrays, strict=False):
+                if array.shape != shape:
+                    raise ValueError(
+                        f"size: {name} is {array.shape[2]} x {array.shape[1]} pixels, {items[0][1]} is "
+                        f"{shape[2]} x {shape[1]}; name a size to which all are cropped and scaled"
+                    )
+            yield np.stack(arrays)

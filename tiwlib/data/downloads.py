@@ -1,7 +1,7 @@
 """What the named data sets share: where a download is, who fetches it, and how its images become a recipe."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -52,12 +52,19 @@ def official(kind: str, root: Path, marker: str, download: bool, **options):
         raise FileNotFoundError(f"{root / marker} could not be fetched ({reason})") from None
 
 
-def from_arrays(name: str, images: np.ndarray, labels: Sequence[int], names: Iterable[str]) -> Recipe:
-    """The recipe of images (N, C, H, W) in memory: grouped by label, in their own order within a group."""
+def grouped(
+    name: str, labels: Sequence[int], names: Iterable[str], pieces: Callable[[np.ndarray], Iterator]
+) -> Recipe:
+    """The recipe of images that stand sorted by label, in their own order within a group. pieces: from that order."""
     labels = np.asarray(labels, np.int64)
     order = np.argsort(labels, kind="stable")
-    pieces = (images[order[start : start + 4096]] for start in range(0, len(order), 4096))
-    return Recipe(name, len(order), pieces, labels[order], tuple(names))
+    return Recipe(name, len(order), pieces(order), labels[order], tuple(names))
+
+
+def from_arrays(name: str, images: np.ndarray, labels: Sequence[int], names: Iterable[str]) -> Recipe:
+    """The recipe of images (N, C, H, W) in memory."""
+    starts = range(0, len(images), 4096)
+    return grouped(name, labels, names, lambda order: (images[order[i : i + 4096]] for i in starts))
 
 
 def from_files(
@@ -69,8 +76,7 @@ def from_files(
     side: int,
     crop: int | None = None,
 ) -> Recipe:
-    """The recipe of colour images in files, each cropped and scaled to `side`; grouped as `from_arrays` does."""
-    labels = np.asarray(labels, np.int64)
-    order = np.argsort(labels, kind="stable")
-    pieces = decode_all([(files, names[i]) for i in order], side, 3, crop)
-    return Recipe(name, len(order), pieces, labels[order], tuple(group_names))
+    """The recipe of colour images in files, each cropped and scaled to `side`."""
+    return grouped(
+        name, labels, group_names, lambda order: decode_all([(files, names[i]) for i in order], side, 3, crop)
+    )

@@ -3,7 +3,7 @@
 import csv
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from tiwlib.data.archive import ImageFiles
@@ -36,13 +36,16 @@ def _from_table(files: ImageFiles, path: Path) -> dict[str, str]:
         )
     try:
         with path.open(newline="", encoding="utf-8-sig") as content:
-            header, *rows = csv.reader(content, strict=True)
+            header, *rows = ([cell.strip() for cell in row] for row in csv.reader(content, strict=True))
     except (ValueError, csv.Error) as error:
         raise ValueError(f"groups: {path} is no CSV ({error})") from None
-    header = [cell.strip() for cell in header]
     if not {"file", "group"} <= set(header):
         raise ValueError(f"groups: {path} has columns {', '.join(header)}; it needs file and group")
-    table = [(file.strip(), group.strip()) for file, group in _columns(path, header, rows)]
+    at = header.index("file"), header.index("group")
+    for line, row in enumerate(rows, start=2):
+        if any(row) and (len(row) <= max(at) or any(row[len(header) :])):
+            raise ValueError(f"groups: {path} has {len(row)} cells in row {line}; its header {len(header)}")
+    table = [[row[i] for i in at] for row in rows if any(row)]
     listed = Counter(file for file, _ in table)
     for wrong, what in (
         ([file for file, number in listed.items() if number > 1], "named twice"),
@@ -55,17 +58,6 @@ def _from_table(files: ImageFiles, path: Path) -> dict[str, str]:
     if not labels:
         raise ValueError(f"groups: {path} gives no file a group")
     return labels
-
-
-def _columns(path: Path, header: list[str], rows: list[list[str]]) -> Iterator[tuple[str, str]]:
-    """File and group of each row that is not empty. Cells beyond the header must be."""
-    at = [header.index(name) for name in ("file", "group")]
-    for line, row in enumerate(rows, start=2):
-        if not any(cell.strip() for cell in row):
-            continue
-        if len(row) <= max(at) or any(cell.strip() for cell in row[len(header) :]):
-            raise ValueError(f"groups: {path} has {len(row)} cells in row {line}; its header {len(header)}")
-        yield row[at[0]], row[at[1]]
 
 
 def names_of(labels: Iterable[str]) -> list[str]:

@@ -1,8 +1,9 @@
 """The table of named settings: every biased data set of the paper, and smaller ones that mirror them."""
 
-import json
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+
+from tiwlib.runs import mapping
 
 
 @dataclass(frozen=True)
@@ -112,20 +113,11 @@ def find(setting: str) -> Setting:
     if not path.is_file():
         raise FileNotFoundError(f"setting: {setting} is not there; see data/README.md for how to write one")
     try:
-        own = Setting(**json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_without_repetition))
-    except (TypeError, ValueError, RecursionError) as error:
+        own = Setting(**mapping.read(path))
+    except (TypeError, ValueError) as error:
         allowed = ", ".join(entry.name for entry in fields(Setting))
         raise ValueError(
             f"setting: {setting} cannot be read ({error}); allowed fields are {allowed}"
         ) from None
     beside = {name: path.parent / getattr(own, name) for name in ("source", "groups")}
     return replace(own, **{name: str(file) for name, file in beside.items() if file.exists()})
-
-
-def _without_repetition(pairs: list[tuple]) -> dict:
-    """A JSON object; a key that stands there twice is a ValueError."""
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"{next(key for key in keys if keys.count(key) > 1)!r} is named twice")
-    return content

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tiwlib.runs.cache import whole
+
 
 @dataclass(frozen=True)
 class Split:
@@ -60,17 +62,14 @@ class Split:
 
     def write(self, path: str | Path) -> None:
         """Write the split as JSON, in one step: a reader never sees half a file."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
         record = asdict(self) | {
             "counts": {"biased": len(self.biased), "reference": len(self.reference)},
             "sha256": self.sha256,
             "biased": self.biased.tolist(),
             "reference": self.reference.tolist(),
         }
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(json.dumps(record), encoding="utf-8")
-        partial.replace(path)
+        with whole(Path(path)) as partial:
+            partial.write_text(json.dumps(record), encoding="utf-8")
 
 
 def read(path: str | Path) -> Split:

@@ -1,13 +1,11 @@
 """One memory-mapped uint8 array per data set, built once and in one step.
 
-A store is a folder of images.npy, groups.npy and meta.json. It is built beside its place under a name that
-nothing reads, and renamed when it is whole: whoever finds a store finds all of it. A lock, which the system
+A store is a folder of images.npy, groups.npy and meta.json, there as a whole or not at all. A lock, which the system
 takes from a process that dies, keeps two builders apart; what a killed one left is cleared by the next.
 """
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from tiwlib.data.images import ImageData, release_pages
+from tiwlib.runs.cache import whole
 
 FORMAT = 1
 BLOCK = 4096  # images hashed at once
@@ -78,20 +77,18 @@ def seeded_order(seeds: list[int], size: int) -> np.ndarray:
 
 
 def _build(folder: Path, recipe: Recipe) -> None:
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)  # of a builder that was killed: we hold its lock
-    partial.mkdir()
-    try:
+    for left in folder.parent.glob(
+        f"{folder.name}.*.partial"
+    ):  # by a builder that was killed: we hold its lock
+        shutil.rmtree(left)
+    with whole(folder) as partial:
+        partial.mkdir()
         _write_images(partial / "images.npy", recipe)
         if recipe.groups is not None:
             np.save(partial / "groups.npy", recipe.groups.astype(np.int64))
         sha256 = checksum(np.load(partial / "images.npy", mmap_mode="r"), recipe.groups)
         meta = {"format": FORMAT, "name": recipe.name, "group_names": recipe.group_names, "sha256": sha256}
         (partial / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
-        partial.rename(folder)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
 
 
 def _write_images(path: Path, recipe: Recipe) -> None:
@@ -107,8 +104,6 @@ def _write_images(path: Path, recipe: Recipe) -> None:
             file.write(np.ascontiguousarray(piece, np.uint8))
             written += len(piece)
             bar.update(len(piece))
-        file.flush()
-        os.fsync(file.fileno())  # on the disk before the rename says so
     if written != recipe.number:
         raise ValueError(f"{recipe.name}: {written} images came, {recipe.number} were announced")
 

@@ -49,22 +49,33 @@ def code() -> str:
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """Yield a path beside `path` to write to; when the block ends well it is on the disk and takes the name `path`.
-
-    Readers see the old file or the new one, never a part. A disk that takes no more is an OSError that names `path`.
-    """
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+def naming(path: Path) -> Iterator[None]:
+    """Whatever cannot be written in this block is an OSError that names `path`, and the room that its disk has left."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield partial
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
+        yield
     except (OSError, SafetensorError) as error:
         free = shutil.disk_usage(next(p for p in path.absolute().parents if p.exists())).free / 2**20
         raise OSError(f"{path}: cannot be written ({error}; {free:,.0f} MB free)") from error
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Yield a path beside `path` for a file or folder; when the block ends well that is on the disk, and named `path`.
+
+    Readers see what was there before or what is new, never a part.
+    """
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        with naming(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield partial
+            for written in filter(Path.is_file, (partial, *partial.rglob("*"))):
+                with written.open("rb") as file:
+                    os.fsync(file.fileno())
+            partial.replace(path)
     finally:
+        if partial.is_dir():
+            shutil.rmtree(partial)
         partial.unlink(missing_ok=True)
 
 

@@ -2,7 +2,7 @@
 
 import ast
 import difflib
-import math
+import json
 import os
 from pathlib import Path
 
@@ -38,7 +38,8 @@ def parameters(notebook: str, namespace: dict) -> dict:
     """
     known = defaults(notebook)
     for name, value in namespace.items():
-        if name.startswith("_") or name in ("In", "Out") or not isinstance(value, LITERALS):
+        of_ipython = name in ("In", "Out") or (name.startswith("_") and name.strip("_") not in known)
+        if of_ipython or not isinstance(value, LITERALS):
             continue
         if name not in known:
             close = difflib.get_close_matches(name, known, 1)
@@ -46,11 +47,24 @@ def parameters(notebook: str, namespace: dict) -> dict:
             raise ValueError(
                 f"{name}={value!r}: {notebook} has no such parameter{hint} Known: {', '.join(known)}"
             )
-    params = {name: _checked(notebook, name, namespace[name], type(known[name])) for name in known}
-    for name, value in params.items():
-        if isinstance(value, list) and known[name]:
-            _refuse_list(name, value, known[name])
-    return params
+    return {name: _checked(notebook, name, namespace[name], default) for name, default in known.items()}
+
+
+def _checked(notebook: str, name: str, value, default):
+    """The value of a parameter, or a ValueError that names it. None stands for a default number."""
+    expected = type(default)
+    if type(value) in (int, float) and expected in (float, type(None)):
+        value = float(value)
+    elif type(value) is not expected:
+        kind = "a number or None" if default is None else expected.__name__
+        raise ValueError(f"{name}={value!r}: {notebook} takes {kind} here, not {type(value).__name__}")
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        raise ValueError(f"{name}={value!r}: must be a finite number") from None
+    if expected is list and default:
+        _refuse_list(name, value, default)
+    return value
 
 
 def _refuse_list(name: str, value: list, default: list) -> None:
@@ -58,27 +72,8 @@ def _refuse_list(name: str, value: list, default: list) -> None:
     kinds = {type(entry) for entry in default} | ({int} if type(default[0]) is float else set())
     if not value and int in kinds:
         raise ValueError(f"{name}=[]: must list at least one number")
-    if wrong := [entry for entry in value if type(entry) not in kinds]:
-        raise ValueError(f"{name}={value}: {wrong[0]!r} must be of the kind of {default[0]!r}")
-    if twice := [entry for i, entry in enumerate(value) if entry in value[:i]]:
-        raise ValueError(f"{name}={value}: {twice[0]!r} is named twice")
-
-
-def _finite(value) -> bool:
-    """Whether no number in it, however deep, is NaN or infinite."""
-    if isinstance(value, list | dict):
-        return all(map(_finite, value.values() if isinstance(value, dict) else value))
-    return type(value) is not float or math.isfinite(value)
-
-
-def _checked(notebook: str, name: str, value, expected: type):
-    number = type(value) in (int, float)
-    if not _finite(value):
-        raise ValueError(f"{name}={value!r}: must be a finite number")
-    if number and expected in (float, type(None)):
-        return float(value)  # None stands for a default number
-    if type(value) is not expected:
-        raise ValueError(
-            f"{name}={value!r}: {notebook} takes {expected.__name__} here, not {type(value).__name__}"
-        )
-    return value
+    for i, entry in enumerate(value):
+        if type(entry) not in kinds:
+            raise ValueError(f"{name}={value}: {entry!r} must be of the kind of {default[0]!r}")
+        if entry in value[:i]:
+            raise ValueError(f"{name}={value}: {entry!r} is named twice")

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from tiwlib.backbones import UNet
 from tiwlib.networks import DenoiserNet
-from tiwlib.runs.cache import sha256, write_json
+from tiwlib.runs.cache import naming, sha256, write_json
 from tiwlib.runs.states import first_unusable
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -25,12 +25,13 @@ def save_pretrained(denoiser: DenoiserNet, folder: Path, dtype: torch.dtype = to
     """Write a denoiser of images as a diffusers folder, which UNet2DModel.from_pretrained loads; returns the folder.
 
     What is around the U-Net, EDM's preconditioning, stands in preconditioning.json beside it, with the weights' sha256.
-    dtype: of the weights in the file; float16 halves it.
+    dtype: of the weights in the file; float16 halves it. A disk that takes no more is an OSError that names the folder.
     """
     model = copy.deepcopy(denoiser.backbone.model)
     for weight in model.parameters():
         weight.data = weight.data.to(dtype)
-    model.save_pretrained(folder)
+    with naming(folder):
+        model.save_pretrained(folder)
     write_json(folder / BESIDE, {"sigma_data": denoiser.sigma_data, "sha256": sha256(folder / WEIGHTS)})
     return folder
 

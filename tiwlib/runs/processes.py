@@ -13,12 +13,11 @@ import time
 from pathlib import Path
 
 import numpy as np
-import yaml
 from torch.distributed.elastic.multiprocessing.errors import record
 
 from tiwlib import devices, runs
 from tiwlib.measures.distances import to_uint8
-from tiwlib.runs import cache
+from tiwlib.runs import cache, mapping
 from tiwlib.runs.config import ExperimentConfig
 from tiwlib.runs.experiment import NOTEBOOK, Experiment, from_parameters
 
@@ -83,8 +82,7 @@ def share_samples(experiment: Experiment, denoiser) -> None:
 @record  # torchrun shows the traceback of the process that failed first
 def main(path: str | Path) -> None:
     """Train and sample as one of the processes that torchrun has started. path: parameters, .json or .yaml."""
-    given = yaml.safe_load(Path(path).read_text())
-    params = runs.parameters(NOTEBOOK, {**runs.defaults(NOTEBOOK), **given})
+    params = runs.parameters(NOTEBOOK, {**runs.defaults(NOTEBOOK), **mapping.read(path)})
     ExperimentConfig.from_parameters(params)  # refused before the processes wait for each other
     accelerator = devices.accelerator(params["device"])
     with accelerator.main_process_first():  # the others find the images and the ratio made

@@ -5,7 +5,6 @@ the run has ended well. metrics.json is written last: a run without it did not f
 """
 
 import io
-import json
 import os
 import platform
 import shutil
@@ -19,7 +18,8 @@ from pathlib import Path
 
 from filelock import AcquireReturnProxy, FileLock, Timeout
 
-from tiwlib.runs.cache import PROJECT, code, digest, sha256, write_json
+from tiwlib.runs import mapping
+from tiwlib.runs.cache import PROJECT, code, digest, naming, sha256, write_json
 
 PACKAGES = ("torch", "numpy", "diffusers", "accelerate", "scikit-learn", "torch-fidelity")
 PATHS = ("setting", "source", "biased", "reference", "biased_groups", "reference_groups", "ratio_features")
@@ -86,12 +86,11 @@ class Run:
         from IPython.display import Image as DisplayedImage  # a record itself needs no notebook
         from PIL import Image
 
-        path = self.folder / "figures" / name
-        path.parent.mkdir(exist_ok=True)
-        figure.savefig(path.with_suffix(".pdf"), bbox_inches="tight", metadata={"CreationDate": None})
-        content = io.BytesIO()
+        path, content = self.folder / "figures" / name, io.BytesIO()
         figure.savefig(content, dpi=dpi, bbox_inches="tight")
-        with Image.open(content) as image:
+        with naming(path), Image.open(content) as image:
+            path.parent.mkdir(exist_ok=True)
+            figure.savefig(path.with_suffix(".pdf"), bbox_inches="tight", metadata={"CreationDate": None})
             image.convert("RGB").quantize(256).save(path.with_suffix(".png"), optimize=True)
         return DisplayedImage(filename=str(path.with_suffix(".png")))
 
@@ -108,6 +107,8 @@ class Run:
             "hashes": self.hashes,
             "stages": self.stages,
             "wall_seconds": round(time.perf_counter() - self._began, 1),
+            # of this process and those it waited for, from its start: the clock of a busy machine says little
+            "cpu_seconds": round(sum(os.times()[:4]), 1),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         write_json(self.folder / "provenance.json", provenance)
@@ -140,7 +141,7 @@ def holds(params: dict) -> dict[str, str]:
     paths = {name: PROJECT / params[name] for name in PATHS if params.get(name)}
     setting = paths.get("setting")
     if setting and setting.suffix == ".json" and setting.is_file():
-        content = _read(setting)
+        content = mapping.read(setting)
         beside = {name: content[name] for name in ("source", "groups") if content.get(name)}
         paths |= {f"setting's {name}": setting.parent / str(path) for name, path in beside.items()}
     return {name: hash for name, path in paths.items() if (hash := _content(path))}
@@ -148,18 +149,12 @@ def holds(params: dict) -> dict[str, str]:
 
 def _content(path: Path) -> str | None:
     """The hash of what is there; None where the path is none, as the name of a setting."""
-    if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.is_file())
-        return digest([[str(file.relative_to(path)), *_stamp(file)] for file in files])
     file = next((part for part in (path, *path.parents) if part.is_file()), None)  # images.zip/train is one
-    if file is None:
-        return None
-    return digest(_stamp(file)) if file.suffix == ".zip" else sha256(file)
-
-
-def _stamp(path: Path) -> list[int]:
-    state = path.stat()
-    return [state.st_size, state.st_mtime_ns]
+    if file and file.suffix != ".zip":
+        return sha256(file)
+    files = [file] if file else sorted(each for each in path.rglob("*") if each.is_file())
+    stamps = [(os.path.relpath(each, path), each.stat()) for each in files]
+    return digest([[name, state.st_size, state.st_mtime_ns] for name, state in stamps]) if stamps else None
 
 
 def differences(params: dict, others: dict) -> list[str]:
@@ -172,11 +167,11 @@ def changed(folder: Path, params: dict) -> list[str]:
 
     Empty where there is no record. A record that cannot be read is a ValueError that names the file.
     """
-    if not (folder / "params.json").exists():
+    if not any((folder / name).exists() for name in ("params.json", "metrics.json")):
         return []
-    held = _read(folder / "holds.json") if (folder / "holds.json").exists() else {}
+    held = mapping.read(folder / "holds.json") if (folder / "holds.json").exists() else {}
     of_paths = [f"{name} (what it holds)" for name in differences(holds(params), held)]
-    return differences(params, _read(folder / "params.json")) or of_paths
+    return differences(params, mapping.read(folder / "params.json")) or of_paths
 
 
 def start(notebook: str, run: str, params: dict) -> Run:
@@ -195,8 +190,6 @@ def start(notebook: str, run: str, params: dict) -> Run:
                     f"run={run!r}: {folder} holds a finished run with other values of {', '.join(differing)}; "
                     f"give this one another name, -p run NAME, or delete that folder"
                 )
-            if not (folder / "params.json").exists():
-                raise ValueError(f"run={run!r}: {folder} has no params.json; delete that folder")
             (folder / "metrics.json").unlink()
         if (folder / "params.json").exists():  # else it is no record of ours
             _empty(folder)
@@ -232,19 +225,4 @@ def finished(notebook: str) -> list[dict]:
 
 def read_record(folder: Path) -> dict[str, dict]:
     """The params, metrics and provenance of a finished run. One that cannot be read is a ValueError that names it."""
-    return {name: _read(folder / f"{name}.json") for name in ("params", "metrics", "provenance")}
-
-
-def _read(path: Path) -> dict:
-    """A JSON file that holds a mapping without NaN."""
-
-    def refuse(constant: str):
-        raise ValueError(f"{constant} is no number")
-
-    try:
-        content = json.loads(path.read_text(), parse_constant=refuse)
-    except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: cannot be read ({error})") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: holds {type(content).__name__}, no mapping")
-    return content
+    return {name: mapping.read(folder / f"{name}.json") for name in ("params", "metrics", "provenance")}

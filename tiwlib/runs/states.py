@@ -84,7 +84,7 @@ class Checkpoint:
                 raise ValueError(
                     f"checkpoint={self.folder}: belongs to another configuration; delete it to start over"
                 )
-            if damaged := _damaged(saved, network, ema):
+            if damaged := first_unusable(saved, _alike(saved, network, ema, optimiser)):
                 errors.append(f"{path.name}: {damaged} is missing, of another shape, or not finite")
                 continue
             if errors:
@@ -111,11 +111,14 @@ def _read(path: Path) -> tuple[dict, dict[str, Tensor]]:
     return known, saved
 
 
-def _damaged(saved: dict[str, Tensor], network: nn.Module, ema: EMAModel) -> str | None:
-    """The first weight, if any, of network or average that is unusable."""
-    weights = {f"network.{name}": value for name, value in network.state_dict().items()}
-    weights |= {f"ema.{i}": value for i, value in enumerate(ema.shadow_params)}
-    return first_unusable(saved, weights)
+def _alike(saved: dict[str, Tensor], network, ema: EMAModel, optimiser) -> dict[str, Tensor]:
+    """A tensor of the right shape for each in a state; a moment's is that of its weight."""
+    found = _tensors(network, ema, optimiser)
+    kinds = {name.rpartition(".")[2] for name in saved if name.startswith("optimiser.")}
+    for i, p in enumerate(optimiser.param_groups[0]["params"]):
+        if any(name.startswith(f"optimiser.{i}.") for name in saved):
+            found |= {f"optimiser.{i}.{kind}": p.new_zeros(()) if kind == "step" else p for kind in kinds}
+    return found
 
 
 def first_unusable(saved: dict[str, Tensor], weights: dict[str, Tensor]) -> str | None:
