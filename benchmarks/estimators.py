@@ -25,6 +25,7 @@ from tiwlib.gaussians import TWO_D_PAIRS
 from tiwlib.measures import weights
 from tiwlib.measures.shares import total_variation
 from tiwlib.noise import expand
+from tiwlib.ratio import FittedRatio
 from tiwlib.runs.config import ExperimentConfig
 from tiwlib.runs.experiment import Experiment
 from tiwlib.training import TrainingConfig
@@ -57,15 +58,19 @@ def base_of(problem: Problem, name: str, seed: int, **training):
 # ---------------------------------------------------------------- the 2-D example
 
 
-def two_d(estimator: str, seed: int, n_reference: int, bias: str) -> list[dict]:
-    """Errors of r and of sigma grad log r, the mean along VP time. bias: a name of gaussians.TWO_D_PAIRS."""
-    exact = TWO_D_PAIRS[bias]
-    problem = gmm(seed, n=2000, n_reference=n_reference, pair=exact)
+def in_two_d(estimator: str, seed: int, n_reference: int, bias: str) -> tuple[FittedRatio, float]:
+    """A ratio of the 2-D example, and the seconds of its fit. bias: a name of gaussians.TWO_D_PAIRS."""
+    problem = gmm(seed, n=2000, n_reference=n_reference, pair=TWO_D_PAIRS[bias])
     base = base_of(problem, estimator, seed, steps=500)
     began = time.perf_counter()
     fitted = estimators.fit(estimator, problem, base, seed=seed, **OF_TWO_D.get(estimator, {}))
-    seconds = time.perf_counter() - began
-    errors = ratio_errors(fitted, exact, n=2000, times=25)
+    return fitted, time.perf_counter() - began
+
+
+def two_d(estimator: str, seed: int, n_reference: int, bias: str) -> list[dict]:
+    """Errors of r and of sigma grad log r, the mean along VP time."""
+    fitted, seconds = in_two_d(estimator, seed, n_reference, bias)
+    errors = ratio_errors(fitted, TWO_D_PAIRS[bias], n=2000, times=25)
     row = {f"{key}_error": float(errors[key].mean()) for key in ("ratio", "score")}
     return [row | {"heldout_loss": fitted.heldout_loss, "seconds": seconds}]
 

@@ -135,9 +135,24 @@ STEPS = {
     "precision": ("fp32", "bf16"),
     "device": ("cpu",),
 }
+EQUAL = {  # the parts of benchmarks/same_ratio.py
+    "noise": (
+        {"method": ("iw_dsm", "tiw_dsm"), "level": (0.25, 16.0), "fraction": (0.5, 0.0), "seed": range(8)},
+        ("noise",),
+    ),
+    "trained": (
+        {"method": ("iw_dsm", "tiw_dsm"), "fraction": (0.5, 0.0), "seed": range(8)},
+        ("score_error",),
+    ),
+    "bias": (
+        {"estimator": ("plain", "posterior"), "seed": range(5)},
+        ("iw_error", "tiw_error", "apart"),
+    ),
+}
 BENCHMARKS = {
     "ratio-ablations": [row for part, given in ABLATIONS.items() for row in made_up_rows(*given, part=part)],
     "estimators-two-d": made_up_rows(TWO_D, ("score_error", "ratio_error")),
+    **{f"same-ratio-{part}": made_up_rows(*given) for part, given in EQUAL.items()},
     "x86_64-2-cores-busy-speed": [
         row | {"over_dsm_turns": [row["over_dsm"], row["over_dsm"] / 2]}
         for row in made_up_rows(STEPS, ("over_dsm",))
@@ -418,6 +433,22 @@ for name, rule, limits in (("mixture", "blind-spot", (0.9, 1.1)), ("plain", "bli
     shares_of_one = in_two_d(name, "ratio_error", 100, "within_modes") / OF_ONE
     EXPECTED[f"estimator-{rule}"] = shares_of_one, limits
 EXPECTED["estimator-step"] = turns("digits", "tiw_dsm_posterior"), (-INF, 1.1)
+EXPECTED["estimator-step-paper"] = turns("paper", "tiw_dsm_posterior"), (-INF, 1.1)
+
+
+def on_one_ratio(metric, *row, n=8):
+    return np.array([made_up(*row, seed, metric) for seed in range(n)])
+
+
+for name, level, limits in (("large", 16.0, ABOVE), ("small", 0.25, (-0.01, 0.01))):
+    iw_noise, tiw_noise = (on_one_ratio("noise", m, level, 0.5) for m in ("iw_dsm", "tiw_dsm"))
+    EXPECTED[f"same-ratio-noise-{name}"] = iw_noise - tiw_noise, limits
+for name, pi in (("half", 0.5), ("biased", 0.0)):
+    errors = [on_one_ratio("score_error", m, pi) for m in ("tiw_dsm", "iw_dsm")]
+    EXPECTED[f"same-ratio-trained-{name}"] = errors[0] - errors[1], BELOW
+iw_error, tiw_error, apart = (on_one_ratio(m, "posterior", n=5) for m in ("iw_error", "tiw_error", "apart"))
+EXPECTED["same-ratio-bias-apart"] = apart / tiw_error, (-INF, 0.5)
+EXPECTED["same-ratio-bias-nearer"] = tiw_error - iw_error, BELOW
 EXPECTED["colour-tiw-recall"] = colour("tiw_dsm", "recall") - colour("dsm_ref", "recall"), ABOVE
 EXPECTED["colour-obs-keeps-the-bias"] = (
     colour("dsm_obs", "total_variation") - in_batches("digits-colour-90"),

@@ -58,7 +58,7 @@ def importance_minimiser(
         return (share[..., None] * x0.flatten(1, 2)).sum(1)
 
     def denoised(x: Tensor, sigma: Tensor) -> Tensor:
-        return torch.cat([part(*both) for both in zip(x.split(64), sigma.split(64), strict=True)])
+        return torch.cat([part(*both) for both in zip(x.split(16), sigma.split(16), strict=True)])
 
     return denoised
 
