@@ -9,6 +9,20 @@ from pathlib import Path
 
 from ledger import counted_once, measured
 from ledger.baseline_tables import baselines
+from ledger.estimator_tables import (
+    blind_spot,
+    estimators,
+    estimators_digits,
+    estimators_digits_gain,
+    estimators_measures,
+    estimators_two_d,
+    estimators_two_d_gain,
+    gradient_noise,
+    minimisers_apart,
+    ratio_terms,
+    trained_on_exact,
+    tries,
+)
 from ledger.front import headline, ledger, picture
 from ledger.image_tables import (
     alphas,
@@ -24,11 +38,7 @@ from ledger.image_tables import (
 from ledger.markdown import header, line, plain, row
 from ledger.rules import FAILS, HOLDS, OPEN, UNREADABLE, UNTESTED
 from ledger.tables import (
-    blind_spot,
     digits,
-    estimators,
-    estimators_digits,
-    estimators_two_d,
     invdiff_losses,
     mnist,
     notebooks,
@@ -37,7 +47,6 @@ from ledger.tables import (
     ratio_size,
     speed,
     times,
-    tries,
     two_d,
 )
 from tiwlib.measures.intervals import as_text
@@ -137,10 +146,9 @@ PAGES = {
     ),
     PROJECT / "docs" / "estimators.md": (
         estimators,
-        estimators_two_d,
-        estimators_digits,
-        tries,
-        blind_spot,
+        *(estimators_two_d, estimators_two_d_gain, estimators_digits, estimators_digits_gain),
+        *(estimators_measures, tries, ratio_terms, blind_spot),
+        *(gradient_noise, trained_on_exact, minimisers_apart),
     ),
     PROJECT / "docs" / "baselines.md": (invdiff_losses,),
     PROJECT / "docs" / "ledger.md": (verdict, claims),
