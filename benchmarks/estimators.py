@@ -76,9 +76,9 @@ def in_two_d(estimator: str, seed: int, n_reference: int, bias: str, **options) 
     return fitted, time.perf_counter() - began
 
 
-def two_d(estimator: str, seed: int, n_reference: int, bias: str, **options) -> list[dict]:
+def two_d(estimator: str, seed: int, n_reference: int, bias: str, options: dict | None = None) -> list[dict]:
     """Errors of r and of sigma grad log r, the mean along VP time."""
-    fitted, seconds = in_two_d(estimator, seed, n_reference, bias, **options)
+    fitted, seconds = in_two_d(estimator, seed, n_reference, bias, options)
     errors = ratio_errors(fitted, TWO_D_PAIRS[bias], n=2000, times=25)
     row = {f"{key}_error": float(errors[key].mean()) for key in ("ratio", "score")}
     return [row | {"heldout_loss": fitted.heldout_loss, "seconds": seconds}]
@@ -87,7 +87,7 @@ def two_d(estimator: str, seed: int, n_reference: int, bias: str, **options) -> 
 def tuning_two_d(estimator: str, seed: int, attempt: int) -> list[dict]:
     """One of the tries of an estimator on a validation seed of the 2-D example, 50 reference points."""
     options = TRIES_TWO_D[estimator][attempt]
-    return [{"options": options} | row for row in two_d(estimator, seed, 50, "shares", **options)]
+    return [{"options": options} | row for row in two_d(estimator, seed, 50, "shares", options)]
 
 
 # ---------------------------------------------------------------- digits
