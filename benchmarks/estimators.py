@@ -66,9 +66,11 @@ def base_of(problem: Problem, name: str, seed: int, **training):
 # ---------------------------------------------------------------- the 2-D example
 
 
-def in_two_d(estimator: str, seed: int, n_reference: int, bias: str, **options) -> tuple[FittedRatio, float]:
+def in_two_d(
+    estimator: str, seed: int, n_reference: int, bias: str, options: dict | None = None
+) -> tuple[FittedRatio, float]:
     """A ratio of the 2-D example, and the seconds of its fit. bias: a name of gaussians.TWO_D_PAIRS."""
-    options = options or OF_TWO_D.get(estimator, {})
+    options = OF_TWO_D.get(estimator, {}) if options is None else options
     problem = gmm(seed, n=2000, n_reference=n_reference, pair=TWO_D_PAIRS[bias])
     base = base_of(problem, estimator, seed, steps=500)
     began = time.perf_counter()
