@@ -126,8 +126,13 @@ ABLATIONS = {  # part -> columns and their values, metrics
 TWO_D = {
     "seed": range(3),
     "estimator": ("plain", "mixture", "posterior"),
-    "n_reference": (25, 100),
+    "n_reference": (25, 100, 500),
     "bias": ("shares", "within_modes"),
+}
+DIGITS = {
+    "seed": range(3),
+    "estimator": ("plain", "posterior"),
+    "setting": ("digits-lt-5", "digits-lt-50"),
 }
 STEPS = {
     "network": ("digits", "paper"),
@@ -152,6 +157,7 @@ EQUAL = {  # the parts of benchmarks/same_ratio.py
 BENCHMARKS = {
     "ratio-ablations": [row for part, given in ABLATIONS.items() for row in made_up_rows(*given, part=part)],
     "estimators-two-d": made_up_rows(TWO_D, ("score_error", "ratio_error")),
+    "estimators-digits": made_up_rows(DIGITS, ("variation_after_weighting",)),
     **{f"same-ratio-{part}": made_up_rows(*given) for part, given in EQUAL.items()},
     "x86_64-2-cores-busy-speed": [
         row | {"over_dsm_turns": [row["over_dsm"], row["over_dsm"] / 2]}
@@ -425,9 +431,15 @@ EXPECTED["estimator-same-ratio"] = trained(posterior) - trained(iw_posterior), B
 oracle, iw_oracle = _method("tiw_dsm", "oracle"), _method("iw_dsm", "oracle")
 EXPECTED["estimator-same-ratio-oracle"] = trained(oracle) - trained(iw_oracle), BELOW
 EXPECTED["estimator-oracle-fair"] = trained(oracle), (-INF, 0.054)
-for name in ("mixture", "posterior"):
-    gap = in_two_d(name, "score_error", 25, "shares") - in_two_d("plain", "score_error", 25, "shares")
-    EXPECTED[f"estimator-2d-{name}"] = gap, BELOW
+for name, (n, end) in itertools.product(("mixture", "posterior"), ((25, ""), (500, "-500"))):
+    gap = in_two_d(name, "score_error", n, "shares") - in_two_d("plain", "score_error", n, "shares")
+    EXPECTED[f"estimator-2d-{name}{end}"] = gap, BELOW
+for n, setting in ((25, "digits-lt-5"), (250, "digits-lt-50")):
+    left = [
+        np.array([made_up(s, name, setting, "variation_after_weighting") for s in range(3)])
+        for name in ("posterior", "plain")
+    ]
+    EXPECTED[f"estimator-weights-{n}"] = left[0] - left[1], BELOW
 OF_ONE = 0.9  # made up too: the error of r = 1
 for name, rule, limits in (("mixture", "blind-spot", (0.9, 1.1)), ("plain", "blind-spot-plain", (-INF, 1))):
     shares_of_one = in_two_d(name, "ratio_error", 100, "within_modes") / OF_ONE
