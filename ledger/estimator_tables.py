@@ -121,16 +121,30 @@ def estimators_measures() -> str:
 
 
 def tries() -> str:
-    """Every try of every estimator that was tuned, on validation splits."""
-    return of_tries(
-        benchmark("estimators-tuning"),
-        ["estimator", "attempt"],
-        lambda first: (first.estimator, first.options),
-        {
-            "variation_after_weighting": "total variation after weighting",
-            "fresh_loss": "loss on fresh images",
-        },
-    )
+    """The tries of the estimators on validation splits of the digits."""
+    return of_tries(benchmark("estimators-tuning"), ["estimator", "attempt"], of_estimator, ON_DIGITS)
+
+
+def tries_two_d() -> str:
+    """The same on validation seeds of the 2-D example."""
+    rows = benchmark("estimators-tuning-two-d")
+    return of_tries(rows, ["estimator", "attempt"], of_estimator, ON_POINTS)
+
+
+ON_DIGITS = {
+    "variation_after_weighting": "total variation after weighting",
+    "fresh_loss": "loss on fresh images",
+}
+ON_POINTS = {"score_error": "error of the correction"}
+
+
+def of_estimator(first: pd.Series) -> tuple[str, dict]:
+    return first.estimator, first.options
+
+
+def of_term(first: pd.Series) -> tuple[str, dict]:
+    factor = {"factor": first.factor} if first.factor else {}
+    return first.term, factor | {"steps": first.steps}
 
 
 def of_tries(rows: pd.DataFrame, by: list[str], named, measures: dict[str, str]) -> str:
@@ -145,28 +159,14 @@ def of_tries(rows: pd.DataFrame, by: list[str], named, measures: dict[str, str])
 
 def ratio_terms() -> str:
     """The tries of terms in the discriminator's loss, on validation seeds."""
-    by = ["term", "factor", "steps"]
-
-    def named(first):
-        return first.term, {"factor": first.factor, "steps": first.steps} if first.factor else {
-            "steps": first.steps
-        }
-
     points, digits = benchmark("ratio-terms-two-d"), benchmark("ratio-terms-digits")
     parts = [
-        (
-            f"2-D, {n} reference points:",
-            points[points.n_reference == n],
-            {"score_error": "error of the correction"},
-        )
+        (f"2-D, {n} reference points:", points[points.n_reference == n], ON_POINTS)
         for n in sorted(points.n_reference.unique())
     ]
-    measures = {
-        "variation_after_weighting": "total variation after weighting",
-        "fresh_loss": "loss on fresh images",
-    }
-    parts.append(("digits-lt, 50 reference images:", digits, measures))
-    return "\n\n".join(f"{title}\n\n{of_tries(rows, by, named, m)}" for title, rows, m in parts)
+    parts.append(("digits-lt, 50 reference images:", digits, ON_DIGITS))
+    by = ["term", "factor", "steps"]
+    return "\n\n".join(f"{title}\n\n{of_tries(rows, by, of_term, m)}" for title, rows, m in parts)
 
 
 # ---------------------------------------------------------------- two methods on one ratio

@@ -22,6 +22,7 @@ from ledger.estimator_tables import (
     ratio_terms,
     trained_on_exact,
     tries,
+    tries_two_d,
 )
 from ledger.front import headline, ledger, picture
 from ledger.image_tables import (
@@ -147,7 +148,7 @@ PAGES = {
     PROJECT / "docs" / "estimators.md": (
         estimators,
         *(estimators_two_d, estimators_two_d_gain, estimators_digits, estimators_digits_gain),
-        *(estimators_measures, tries, ratio_terms, blind_spot),
+        *(estimators_measures, tries, tries_two_d, ratio_terms, blind_spot),
         *(gradient_noise, trained_on_exact, minimisers_apart),
     ),
     PROJECT / "docs" / "baselines.md": (invdiff_losses,),
