@@ -152,7 +152,7 @@ def of_tries(rows: pd.DataFrame, by: list[str], named, measures: dict[str, str])
     lines = header("what", "options", *measures.values(), "splits")
     for _, part in rows.groupby(by, sort=False):
         name, options = named(part.iloc[0])
-        text = ", ".join(f"{option} {value:g}" for option, value in options.items()) or "the defaults"
+        text = ", ".join(f"{option} {value:g}" for option, value in options.items()) or "as before"
         lines.append(row(name, text, *(text_of(part[measure]) for measure in measures), len(part)))
     return "\n".join(lines)
 

@@ -143,7 +143,7 @@ def test_a_cluster_of_references_alone_is_bounded_with_a_warning():
     """Forty references where no biased sample is: rho would be hundreds."""
     problem = gmm(n=500, n_reference=40)
     problem.reference.add_(torch.tensor([50.0, -50.0]))
-    with pytest.warns(UserWarning, match=r"rho of \d clusters moved to bound=10"):
+    with pytest.warns(UserWarning, match=r"rho of \d of 3 clusters moved to bound=10"):
         fitted = estimators.fit("mixture", problem, clusters=3, bound=10.0)
     assert fitted.network.log_rho.exp().max() <= 10.001
 
