@@ -92,7 +92,7 @@ def test_clusters_of_features_ask_no_label(digits, monkeypatch):
     monkeypatch.setattr(clusters, "learn_names", lambda *a, **k: (calls.append(a[1:3]), original(*a, **k))[1])
     estimators.fit("mixture", digits, seeded(image_denoiser, 1, 8, 8, seed=0), steps=1, heldout_draws=20)
     ((x0, cluster),) = calls
-    assert len(x0) == len(cluster) == 550 and cluster.max() == 19
+    assert len(x0) == len(cluster) == 550 and cluster.max() == 79
 
 
 @pytest.mark.parametrize(
