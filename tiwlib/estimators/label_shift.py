@@ -48,7 +48,7 @@ def bounded_log_rho(reference: Tensor, biased: Tensor, bound: float) -> Tensor:
     """log rho_k = log(pi_k^ref / pi_k^bias), (K,), within 1 / bound and bound.
 
     A cluster of references without biased samples has a rho of thousands, and one such weight ruins a training: a rho
-    beyond the bound is moved to it, with a warning that says how many and from where. bound: above 1, else a ValueError.
+    beyond the bound is moved to it, with a warning of how many and from where. bound: above 1, else a ValueError.
     """
     if not bound > 1:
         raise ValueError(f"bound={bound}: must be above 1")
