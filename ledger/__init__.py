@@ -4,7 +4,18 @@ A claim is an entry of a list: a statement, where it is from, how it is measured
 and the rule by which the interval decides. Nothing is typed by hand but the statements and the rules.
 """
 
-from ledger import ablations, baselines, colour, digits, estimators, mnist, mnist14, paper_scale, two_d
+from ledger import (
+    ablations,
+    baselines,
+    colour,
+    digits,
+    estimators,
+    mnist,
+    mnist14,
+    paper_scale,
+    same_ratio,
+    two_d,
+)
 from ledger.readable import mark_unreadable
 from ledger.rules import LEVEL, OPEN, UNREADABLE, UNTESTED, among_all
 
@@ -13,6 +24,7 @@ CLAIMS = (
     *colour.CLAIMS,
     *digits.CLAIMS,
     *estimators.CLAIMS,
+    *same_ratio.CLAIMS,
     *mnist14.CLAIMS,
     *mnist.CLAIMS,
     *ablations.CLAIMS,

@@ -9,6 +9,21 @@ from pathlib import Path
 
 from ledger import counted_once, measured
 from ledger.baseline_tables import baselines
+from ledger.estimator_tables import (
+    blind_spot,
+    estimators,
+    estimators_digits,
+    estimators_digits_gain,
+    estimators_measures,
+    estimators_two_d,
+    estimators_two_d_gain,
+    gradient_noise,
+    minimisers_apart,
+    ratio_terms,
+    trained_on_exact,
+    tries,
+    tries_two_d,
+)
 from ledger.front import headline, ledger, picture
 from ledger.image_tables import (
     alphas,
@@ -27,11 +42,7 @@ from ledger.provenance import times, unhashed
 from ledger.rules import FAILS, HOLDS, OPEN, UNREADABLE, UNTESTED
 from ledger.superseded import first_training
 from ledger.tables import (
-    blind_spot,
     digits,
-    estimators,
-    estimators_digits,
-    estimators_two_d,
     invdiff_losses,
     mnist,
     notebooks,
@@ -39,7 +50,6 @@ from ledger.tables import (
     ratio,
     ratio_size,
     speed,
-    tries,
     two_d,
 )
 from tiwlib.measures.intervals import as_text
@@ -139,10 +149,9 @@ PAGES = {
     ),
     PROJECT / "docs" / "estimators.md": (
         estimators,
-        estimators_two_d,
-        estimators_digits,
-        tries,
-        blind_spot,
+        *(estimators_two_d, estimators_two_d_gain, estimators_digits, estimators_digits_gain),
+        *(estimators_measures, tries, tries_two_d, ratio_terms, blind_spot),
+        *(gradient_noise, trained_on_exact, minimisers_apart),
     ),
     PROJECT / "docs" / "baselines.md": (invdiff_losses,),
     PROJECT / "docs" / "ledger.md": (verdict, unhashed, claims),

@@ -4,17 +4,15 @@ import json
 
 import numpy as np
 
-from ledger.front import of_setting, record
+from ledger.front import record
 from ledger.image_tables import mark
 from ledger.markdown import cell_of, header, line, plain, row
 from ledger.provenance import CLOCK, as_seconds
 from ledger.two_d import PAPER_ERROR_SHARE
-from tiwlib.estimators import ESTIMATORS
 from tiwlib.measures.floor import fair_floor
 from tiwlib.measures.intervals import as_text, mean_interval
-from tiwlib.objectives import METHODS
 from tiwlib.runs import PROJECT, finished
-from tiwlib.runs.tables import benchmark, in_order, run_key, run_label
+from tiwlib.runs.tables import in_order, run_key, run_label
 
 
 def two_d() -> str:
@@ -96,75 +94,6 @@ def mnist() -> str:
         f"{compared('mnist-lt-5')}\n\nEach run has seen {seen:,} images, on {machines}; it took {minutes[0]:.0f} to "
         f"{minutes[-1]:.0f} minutes of one thread, the longest beside other work."
     )
-
-
-def estimators() -> str:
-    """TIW-DSM and IW-DSM on the long-tailed digits by the estimator of their ratio, beside DSM(ref)."""
-    names = ("total_variation", "frechet", "precision", "recall", "nearest")
-    titles = ("total variation", "Frechet distance", "precision", "recall", "nearest image")
-    lines = header("method, ratio", "seeds", *titles)
-    weighted = [(method, name) for method in ("tiw_dsm", "iw_dsm") for name in ESTIMATORS]
-    for method, chosen in (("dsm_ref", "plain"), *weighted):
-        rows = of_setting("digits-lt", method, chosen)
-        if rows:
-            cells = (cell_of([row[name] for row in rows]) for name in names)
-            texts = (as_text(cell, name) for cell, name in zip(cells, names, strict=True))
-            label = METHODS[method].label + (f", {chosen}" if METHODS[method].ratio else "")
-            lines.append(row(label, len(rows), *texts))
-    params = record("params", "05_train", "digits-lt-tiw_dsm-seed0")
-    return "\n".join([*lines, "", mark("digits-lt", params, finished("05_train"))])
-
-
-def by_estimator(name: str, metric: str, column: str, title: str, **where) -> str:
-    """A table of a benchmark's metric, a row for each estimator and a column for each value of `column`."""
-    try:
-        rows = benchmark(name, **where)
-    except FileNotFoundError:
-        return f"Not measured yet: `{name}`."
-    values = sorted(rows[column].unique())
-    lines = header("estimator", *(title.format(value) for value in values))
-    for estimator in (key for key in ESTIMATORS if key in set(rows.estimator)):
-        parts = [rows[(rows.estimator == estimator) & (rows[column] == value)][metric] for value in values]
-        lines.append(
-            row(estimator, *(as_text(cell_of(list(part)), metric) if len(part) else "" for part in parts))
-        )
-    return "\n".join([*lines, "", f"Seeds: {', '.join(map(str, sorted(rows.seed.unique())))}."])
-
-
-def estimators_two_d() -> str:
-    """The error of each estimator's correction in the 2-D example, by reference size."""
-    where = {"name": "estimators-two-d", "metric": "score_error", "column": "n_reference"}
-    return by_estimator(**where, title="{} reference points", bias="shares")
-
-
-def blind_spot() -> str:
-    """The error of each estimator's ratio under both biases of the 2-D example, 100 reference points."""
-    where = {"name": "estimators-two-d", "metric": "ratio_error", "column": "bias"}
-    return by_estimator(**where, title="bias: {}", n_reference=100)
-
-
-def estimators_digits() -> str:
-    """What the weights of each estimator leave of the bias of unseen digits, by reference size."""
-    where = {"name": "estimators-digits", "metric": "variation_after_weighting", "column": "n_reference"}
-    return by_estimator(**where, title="{} reference images")
-
-
-def tries() -> str:
-    """Every try of every estimator that was tuned, on validation splits."""
-    try:
-        rows = benchmark("estimators-tuning")
-    except FileNotFoundError:
-        return "Not measured yet: `estimators-tuning`."
-    lines = header(
-        "estimator", "options", "total variation after weighting", "loss on fresh images", "splits"
-    )
-    for (estimator, _), part in rows.groupby(["estimator", "attempt"], sort=False):
-        options = (
-            ", ".join(f"{name} {value}" for name, value in part.options.iloc[0].items()) or "the defaults"
-        )
-        cells = (as_text(cell_of(list(part[name]))) for name in ("variation_after_weighting", "fresh_loss"))
-        lines.append(row(estimator, options, *cells, len(part)))
-    return "\n".join(lines)
 
 
 MODELS = {

@@ -28,9 +28,9 @@ def _plain(exact, batch, ratio, weight_fraction, alpha):
 
 def _importance(exact, batch, ratio, weight_fraction, alpha):
     """IW-DSM: importance weights of clean samples, exact here, make the batch p_data."""
-    if alpha != 1 or ratio is not exact:
+    if alpha != 1 or ratio is not exact or batch != exact.p_bias.mix(exact.p_data, weight_fraction):
         raise ValueError(
-            f"alpha={alpha}, ratio={ratio}: IW-DSM's minimiser needs the exact ratio and alpha 1"
+            f"alpha={alpha}, weight_fraction={weight_fraction}: no exact weights of IW-DSM; see measures.equal_ratios"
         )
     return exact.p_data.denoised
 

@@ -5,10 +5,14 @@ import json
 import estimators
 import pytest
 import ratio_ablations
+import ratio_terms
 import rows
+import same_ratio
+import torch
 
 from tiwlib import runs
 from tiwlib.data.problems import gmm
+from tiwlib.gaussians import EXACT_RATIO, P_BIAS, P_DATA
 from tiwlib.runs.tables import benchmark
 
 
@@ -101,3 +105,65 @@ def test_a_table_of_rows_names_what_is_not_there(tmp_path, monkeypatch):
     assert benchmark("a", part="y").to_dict("records") == [{"seed": 1, "part": "y"}]
     with pytest.raises(KeyError, match="other"):
         benchmark("a", other=1)
+
+
+# ---------------------------------------------------------------- terms of the discriminator's loss
+
+
+def quadratic(a, b):
+    """A ratio log r = a . x + b |x|^2 / 2, whose gradient is known."""
+    return lambda x: (x * a).sum(1) + b * x.square().sum(1) / 2
+
+
+def log_r_and_gradient(ratio, x):
+    x = x.requires_grad_()
+    log_r = ratio(x)
+    (gradient,) = torch.autograd.grad(log_r.sum(), x, create_graph=True)
+    return log_r, gradient
+
+
+def test_the_penalty_is_that_of_the_gradient_in_units_of_sigma():
+    a, x, sigma = torch.tensor([2.0, -1.0]), torch.randn(5, 2), torch.linspace(0.5, 3, 5)
+    log_r, gradient = log_r_and_gradient(quadratic(a, 0.3), x)
+    expected = sigma**2 * (a + 0.3 * x).square().sum(1) / 2
+    assert torch.allclose(ratio_terms.sobolev(log_r, gradient, sigma), expected)
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.5])
+def test_the_exact_ratio_denoises_both_sets_with_the_denoiser_of_their_mixture(fraction):
+    """D + sigma^2 grad log w is p_data's denoiser, and D + sigma^2 grad log (w / r) that of p_bias."""
+    batch = P_BIAS.mix(P_DATA, fraction)
+    x, sigma = 3 * torch.randn(200, 2, dtype=torch.float64), torch.linspace(0.2, 5, 200, dtype=torch.float64)
+    x0, label = torch.zeros_like(x), (torch.arange(200) % 2).double()
+    log_r, gradient = log_r_and_gradient(lambda x: EXACT_RATIO.log_ratio(x, sigma), x)
+    how = {"x": x, "x0": x0, "label": label, "base": batch, "observed_fraction": fraction}
+    term = ratio_terms.denoising(log_r, gradient, sigma, **how)
+    own = torch.where(label[:, None] == 1, P_DATA.denoised(x, sigma), P_BIAS.denoised(x, sigma))
+    assert torch.allclose(term, (own / sigma[:, None]).square().sum(1) / 2, atol=1e-9)
+
+
+def test_without_a_term_the_fit_is_that_of_the_plain_ratio_and_a_penalty_flattens_it():
+    problem = gmm(n=100, n_reference=20)
+    ours = ratio_terms.fit(problem, None, 0.0, 30, seed=0)
+    plain = estimators.estimators.fit("plain", problem, steps=30)
+    x, sigma = problem.biased, torch.ones(100)
+    assert torch.equal(ours.log_ratio(x, sigma), plain.log_ratio(x, sigma))
+    flat = ratio_terms.fit(problem, ratio_terms.sobolev, 100.0, 30, seed=0)
+    assert flat.log_ratio(x, sigma).std() < ours.log_ratio(x, sigma).std() / 2
+
+
+# ---------------------------------------------------------------- two methods on one ratio
+
+
+def test_on_the_exact_ratio_the_minimisers_are_one_and_only_the_noise_differs(monkeypatch):
+    monkeypatch.setattr(same_ratio.estimators, "in_two_d", lambda *_: (EXACT_RATIO, 0.0))
+    (row,) = same_ratio.bias(0, "plain")
+    assert max(row.values()) < 1e-6  # Gauss and Hermite's quadrature, squared
+    noise = {m: same_ratio.noise(0, 0.5, 16.0, m)[0]["noise"] for m in same_ratio.WEIGHTED}
+    assert noise["iw_dsm"] > noise["tiw_dsm"] > noise["c_only"]
+
+
+def test_each_part_asks_for_every_method_or_estimator():
+    assert {cell["method"] for cell in same_ratio.CELLS["noise"]} == set(same_ratio.WEIGHTED)
+    assert len(same_ratio.CELLS["trained"]) == 6
+    assert {cell["estimator"] for cell in same_ratio.CELLS["bias"]} == set(estimators.ESTIMATORS)

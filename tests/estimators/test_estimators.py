@@ -92,7 +92,7 @@ def test_clusters_of_features_ask_no_label(digits, monkeypatch):
     monkeypatch.setattr(clusters, "learn_names", lambda *a, **k: (calls.append(a[1:3]), original(*a, **k))[1])
     estimators.fit("mixture", digits, seeded(image_denoiser, 1, 8, 8, seed=0), steps=1, heldout_draws=20)
     ((x0, cluster),) = calls
-    assert len(x0) == len(cluster) == 550 and cluster.max() == 19
+    assert len(x0) == len(cluster) == 550 and cluster.max() == 79
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_a_cluster_of_references_alone_is_bounded_with_a_warning():
     """Forty references where no biased sample is: rho would be hundreds."""
     problem = gmm(n=500, n_reference=40)
     problem.reference.add_(torch.tensor([50.0, -50.0]))
-    with pytest.warns(UserWarning, match=r"rho of \d clusters moved to bound=10"):
+    with pytest.warns(UserWarning, match=r"rho of \d of 3 clusters moved to bound=10"):
         fitted = estimators.fit("mixture", problem, clusters=3, bound=10.0)
     assert fitted.network.log_rho.exp().max() <= 10.001
 

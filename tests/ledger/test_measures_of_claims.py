@@ -126,8 +126,13 @@ ABLATIONS = {  # part -> columns and their values, metrics
 TWO_D = {
     "seed": range(3),
     "estimator": ("plain", "mixture", "posterior"),
-    "n_reference": (25, 100),
+    "n_reference": (25, 100, 500),
     "bias": ("shares", "within_modes"),
+}
+DIGITS = {
+    "seed": range(3),
+    "estimator": ("plain", "posterior"),
+    "setting": ("digits-lt-5", "digits-lt-50"),
 }
 STEPS = {
     "network": ("digits", "paper"),
@@ -135,9 +140,25 @@ STEPS = {
     "precision": ("fp32", "bf16"),
     "device": ("cpu",),
 }
+EQUAL = {  # the parts of benchmarks/same_ratio.py
+    "noise": (
+        {"method": ("iw_dsm", "tiw_dsm"), "level": (0.25, 16.0), "fraction": (0.5, 0.0), "seed": range(8)},
+        ("noise",),
+    ),
+    "trained": (
+        {"method": ("iw_dsm", "tiw_dsm"), "fraction": (0.5, 0.0), "seed": range(8)},
+        ("score_error",),
+    ),
+    "bias": (
+        {"estimator": ("plain", "posterior"), "seed": range(5)},
+        ("iw_error", "tiw_error", "apart"),
+    ),
+}
 BENCHMARKS = {
     "ratio-ablations": [row for part, given in ABLATIONS.items() for row in made_up_rows(*given, part=part)],
     "estimators-two-d": made_up_rows(TWO_D, ("score_error", "ratio_error")),
+    "estimators-digits": made_up_rows(DIGITS, ("variation_after_weighting",)),
+    **{f"same-ratio-{part}": made_up_rows(*given) for part, given in EQUAL.items()},
     "x86_64-2-cores-busy-speed": [
         row | {"over_dsm_turns": [row["over_dsm"], row["over_dsm"] / 2]}
         for row in made_up_rows(STEPS, ("over_dsm",))
@@ -410,14 +431,36 @@ EXPECTED["estimator-same-ratio"] = trained(posterior) - trained(iw_posterior), B
 oracle, iw_oracle = _method("tiw_dsm", "oracle"), _method("iw_dsm", "oracle")
 EXPECTED["estimator-same-ratio-oracle"] = trained(oracle) - trained(iw_oracle), BELOW
 EXPECTED["estimator-oracle-fair"] = trained(oracle), (-INF, 0.054)
-for name in ("mixture", "posterior"):
-    gap = in_two_d(name, "score_error", 25, "shares") - in_two_d("plain", "score_error", 25, "shares")
-    EXPECTED[f"estimator-2d-{name}"] = gap, BELOW
+for name, (n, end) in itertools.product(("mixture", "posterior"), ((25, ""), (500, "-500"))):
+    gap = in_two_d(name, "score_error", n, "shares") - in_two_d("plain", "score_error", n, "shares")
+    EXPECTED[f"estimator-2d-{name}{end}"] = gap, BELOW
+for n, setting in ((25, "digits-lt-5"), (250, "digits-lt-50")):
+    left = [
+        np.array([made_up(s, name, setting, "variation_after_weighting") for s in range(3)])
+        for name in ("posterior", "plain")
+    ]
+    EXPECTED[f"estimator-weights-{n}"] = left[0] - left[1], BELOW
 OF_ONE = 0.9  # made up too: the error of r = 1
 for name, rule, limits in (("mixture", "blind-spot", (0.9, 1.1)), ("plain", "blind-spot-plain", (-INF, 1))):
     shares_of_one = in_two_d(name, "ratio_error", 100, "within_modes") / OF_ONE
     EXPECTED[f"estimator-{rule}"] = shares_of_one, limits
 EXPECTED["estimator-step"] = turns("digits", "tiw_dsm_posterior"), (-INF, 1.1)
+EXPECTED["estimator-step-paper"] = turns("paper", "tiw_dsm_posterior"), (-INF, 1.1)
+
+
+def on_one_ratio(metric, *row, n=8):
+    return np.array([made_up(*row, seed, metric) for seed in range(n)])
+
+
+for name, level, limits in (("large", 16.0, ABOVE), ("small", 0.25, (-0.01, 0.01))):
+    iw_noise, tiw_noise = (on_one_ratio("noise", m, level, 0.5) for m in ("iw_dsm", "tiw_dsm"))
+    EXPECTED[f"same-ratio-noise-{name}"] = iw_noise - tiw_noise, limits
+for name, pi in (("half", 0.5), ("biased", 0.0)):
+    errors = [on_one_ratio("score_error", m, pi) for m in ("tiw_dsm", "iw_dsm")]
+    EXPECTED[f"same-ratio-trained-{name}"] = errors[0] - errors[1], BELOW
+iw_error, tiw_error, apart = (on_one_ratio(m, "posterior", n=5) for m in ("iw_error", "tiw_error", "apart"))
+EXPECTED["same-ratio-bias-apart"] = apart / tiw_error, (-INF, 0.5)
+EXPECTED["same-ratio-bias-nearer"] = tiw_error - iw_error, BELOW
 EXPECTED["colour-tiw-recall"] = colour("tiw_dsm", "recall") - colour("dsm_ref", "recall"), ABOVE
 EXPECTED["colour-obs-keeps-the-bias"] = (
     colour("dsm_obs", "total_variation") - in_batches("digits-colour-90"),

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from tiwlib.closed_form import LOG_MENDED, MINIMISERS, RELEASED, SIGN_MENDED, minimiser
-from tiwlib.gaussians import ExactRatio, GaussianMixture
+from tiwlib.gaussians import SIGMA_DATA, ExactRatio, GaussianMixture
+from tiwlib.measures.equal_ratios import gradient_noise, importance_minimiser
 from tiwlib.noise import expand, loss_weight
 from tiwlib.objectives import METHODS, iw_dsm, log_weight, method, tiw_dsm, weight_and_correction
 
@@ -102,16 +103,22 @@ def test_alpha_aims_at_the_density_times_weight_to_alpha(name, alpha):
     assert (at_grid(minimiser(name, EXACT, pi, alpha=alpha)) - expected).abs().max() < 1e-7
 
 
-def test_alpha_in_importance_weighting_aims_at_the_clean_density_times_weight_to_alpha():
-    pi, alpha = 0.5, 0.5
+@pytest.mark.parametrize("alpha", [0.5, 2.0])
+def test_alpha_in_importance_weighting_aims_at_the_clean_density_times_weight_to_alpha(alpha):
+    pi = 0.5
     by_quadrature = minimiser_of(loss_of("iw_dsm", alpha=alpha), pi)
     zero = torch.zeros(len(X0))
     clean = P_BIAS.mix(P_DATA, pi).log_prob(X0[:, None], zero)
     target = clean + alpha * (P_DATA.log_prob(X0[:, None], zero) - clean)
     posterior = (target - 0.5 * ((X[:, None] - X0) / SIGMA) ** 2).softmax(1)  # (33, 441)
     assert (by_quadrature - posterior @ X0).abs().max() < TOLERANCE
-    with pytest.raises(ValueError, match="alpha=0.5.*needs the exact ratio and alpha 1"):
+    closed = at_grid(importance_minimiser(EXACT, P_BIAS.mix(P_DATA, pi), pi, alpha=alpha))
+    assert (by_quadrature - closed).abs().max() < GAUSS_HERMITE
+    with pytest.raises(ValueError, match=f"alpha={alpha}, weight_fraction=0.5.*no exact weights"):
         minimiser("iw_dsm", EXACT, pi, alpha=alpha)
+
+
+GAUSS_HERMITE = 3e-4  # 16 nodes a mode; the weight turns over within half a width of a mode
 
 
 class Flipped:
@@ -120,6 +127,79 @@ class Flipped:
     def log_ratio(self, x, sigma):
         value = EXACT.log_ratio(x, sigma)
         return 2 * value.detach() - value
+
+
+class Half:
+    """A ratio that is wrong: half of the exact logit."""
+
+    def log_ratio(self, x, sigma):
+        return EXACT.log_ratio(x, sigma) / 2
+
+
+def test_importance_weighting_ends_where_a_wrong_ratio_takes_it():
+    by_quadrature = minimiser_of(loss_of("iw_dsm", Half()), 0.5)
+    assert (by_quadrature - at_grid(P_DATA)).abs().max() > 0.1
+    closed = at_grid(importance_minimiser(Half(), P_BIAS.mix(P_DATA, 0.5), 0.5))
+    assert (by_quadrature - closed).abs().max() < GAUSS_HERMITE
+    # the exact ratio with the weight of another mixture is a wrong one too
+    by_quadrature = minimiser_of(loss_of("iw_dsm", reference_fraction=0.5), 1 / 21)
+    closed = at_grid(importance_minimiser(EXACT, P_BIAS.mix(P_DATA, 1 / 21), 0.5))
+    assert (by_quadrature - closed).abs().max() < GAUSS_HERMITE < (closed - at_grid(P_DATA)).abs().max()
+    with pytest.raises(ValueError, match="weight_fraction=0.5"):
+        minimiser("iw_dsm", EXACT, 1 / 21, weight_fraction=0.5)
+
+
+class MeanWeight:
+    """The time-dependent ratio that a clean one stands for: w(x, sigma) = E[w(x0, 0) | x] in half-and-half batches.
+
+    w = 2 d gives log r = log w - log(2 - w). The mean is a sum over X0.
+    """
+
+    def __init__(self, clean):
+        zero = torch.zeros(len(X0))
+        self.log_w = log_weight(clean.log_ratio(X0[:, None], zero), 0.5)  # (441,)
+        self.log_batch = P_BIAS.mix(P_DATA, 0.5).log_prob(X0[:, None], zero)
+
+    def log_ratio(self, x, sigma):
+        posterior = (self.log_batch - 0.5 * ((x - X0) / sigma[:, None]) ** 2).log_softmax(1)  # (B, 441)
+        w = (posterior + self.log_w).logsumexp(1).exp()
+        return w.log() - (2 - w).log()
+
+
+@pytest.mark.parametrize("clean", [EXACT, Half()])
+def test_on_one_clean_ratio_both_methods_have_one_minimiser_however_wrong_it_is(clean):
+    """Tweedie's formula for the batch density times w0: E[w0 x0 | x] / E[w0 | x] = E[x0 | x] + sigma^2 grad log w."""
+    importance = minimiser_of(loss_of("iw_dsm", clean), 0.5)
+    time_dependent = at_grid(minimiser("tiw_dsm", EXACT, 0.5, ratio=MeanWeight(clean)))
+    assert (importance - time_dependent).abs().max() < TOLERANCE
+
+
+@pytest.mark.parametrize("name", ["dsm_obs", "iw_dsm", "tiw_dsm", "c_only"])
+def test_the_noise_of_a_gradient_is_its_variance_by_quadrature(name):
+    """E ||g||^2 over the joint density of x0 and x, the formulas of the gradients written down again.
+
+    g = 2 lambda w (D - target): the mean over 400,000 samples is known to one percent.
+    """
+    pi, fine = 0.5, torch.linspace(-12, 12, 961, dtype=torch.float64)
+    zero, sigma = torch.zeros(961), torch.full((961,), SIGMA, dtype=torch.float64)
+    batch = P_BIAS.mix(P_DATA, pi)
+    log_w0, log_w = (log_weight(EXACT.log_ratio(fine[:, None], s), pi) for s in (zero, sigma))
+    mass = batch.log_prob(fine[:, None], zero).exp() * (fine[1] - fine[0])  # (961,) of x0
+    kernel = (-0.5 * ((fine[:, None] - fine) / SIGMA) ** 2).softmax(0)  # (x, x0): columns sum to one
+    unbiased, mean = (density.denoised(fine[:, None], sigma)[:, 0] for density in (P_DATA, batch))
+    to_x0 = (mean if name == "dsm_obs" else unbiased)[:, None] - fine  # (x, x0)
+    about_mean = mean[:, None] - fine  # D* minus the corrected target: sigma^2 grad log w cancels
+    gradient = {
+        "dsm_obs": to_x0,
+        "iw_dsm": log_w0.exp() * to_x0,
+        "tiw_dsm": log_w.exp()[:, None] * about_mean,
+        "c_only": about_mean,
+    }[name]
+    lam = loss_weight(sigma[:1], SIGMA_DATA).item()
+    exact = ((2 * lam * gradient) ** 2 * kernel * mass).sum().item()
+    denoiser = minimiser(name, EXACT, pi)
+    noise = gradient_noise(loss_of(name), denoiser, batch, SIGMA, n=400_000)
+    assert noise == pytest.approx(exact, rel=0.015)
 
 
 def test_a_correction_of_the_wrong_sign_would_be_noticed():

@@ -48,13 +48,17 @@ def bounded_log_rho(reference: Tensor, biased: Tensor, bound: float) -> Tensor:
     """log rho_k = log(pi_k^ref / pi_k^bias), (K,), within 1 / bound and bound.
 
     A cluster of references without biased samples has a rho of thousands, and one such weight ruins a training: a rho
-    beyond the bound is moved to it, with a warning that says which. bound: above 1, else a ValueError.
+    beyond the bound is moved to it, with a warning of how many and from where. bound: above 1, else a ValueError.
     """
     if not bound > 1:
         raise ValueError(f"bound={bound}: must be above 1")
     rho = reference / biased
     outside = rho[(rho > bound) | (rho < 1 / bound)]
     if len(outside):
-        values = ", ".join(f"{value:.3g}" for value in outside.tolist())
-        warnings.warn(f"rho of {len(outside)} clusters moved to bound={bound:g}: {values}", stacklevel=2)
+        lowest, highest = outside.min().item(), outside.max().item()
+        warnings.warn(
+            f"rho of {len(outside)} of {len(rho)} clusters moved to bound={bound:g} or its inverse: they were "
+            f"{lowest:.3g} to {highest:.3g}",
+            stacklevel=2,
+        )
     return rho.clamp(1 / bound, bound).log()
