@@ -9,8 +9,24 @@ from matplotlib.figure import Figure
 
 from tiwlib.measures.intervals import mean_interval
 from tiwlib.noise import vp_time
-from tiwlib.plots.style import close
+from tiwlib.plots.style import WIDTH, close
 from tiwlib.runs.tables import TIME
+
+# What axes call the measures of a ratio, and what they are drawn against.
+RATIO_LABELS = {
+    "heldout_loss": "held-out loss (nats)",
+    "fresh_loss": "loss on fresh images (nats)",
+    "ratio_error": "integrated error of $r$",
+    "score_error": r"error of $\sigma\nabla\log r$",
+    "corrected_score_error": "error of the score",
+    "share": "minority share",
+    "share_error": "error of the minority share",
+    "variation_after_weighting": "total variation of shares\nafter weighting",
+    "steps": "training length (steps)",
+    "reference": "reference points",
+    "n_reference": "size of the reference set",
+    "threshold": r"corrected only above this $\sigma$",
+}
 
 
 def ratio_error_against_sigma(frame: pd.DataFrame) -> Figure:
@@ -24,7 +40,9 @@ def ratio_error_against_sigma(frame: pd.DataFrame) -> Figure:
     unit = clean.reindex(pd.MultiIndex.from_frame(frame[["lengths", "seed"]])).to_numpy()
     frame = frame.assign(relative=frame.error / unit)
     panels = list(dict.fromkeys(frame.lengths))
-    figure, axes = plt.subplots(1, len(panels), figsize=(4.6 * len(panels), 3.4), squeeze=False, sharey=True)
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(WIDTH / 2 * len(panels), 3.1), squeeze=False, sharey=True
+    )
     for panel, lengths in zip(axes[0], panels, strict=True):
         part = frame[(frame.lengths == lengths) & (frame.estimator == "time-dependent")]
         curves = part.pivot(index="t", columns="seed", values="relative")  # (times, seeds)
@@ -33,7 +51,7 @@ def ratio_error_against_sigma(frame: pd.DataFrame) -> Figure:
         panel.plot(curves.mean(axis=1), color="C0", label="time-dependent, $r(x, \\sigma)$")
         panel.axhline(1, color="C1", linestyle="--", label="time-independent, $r(x_0)$")
         panel.set_title(f"{lengths}: {curves.to_numpy().mean():.2f}" if lengths else "")
-        panel.set(xlabel=r"diffusion time $t$  (VP; $\sigma(t)$ on top)", xlim=(0, 1), ylim=(0, None))
+        panel.set(xlabel=r"diffusion time $t$ ($\sigma(t)$ on top)", xlim=(0, 1), ylim=(0, None))
         top = panel.secondary_xaxis("top")
         sigmas = torch.tensor([0, 0.5, 1, 2, 5, 20, 100])
         top.set_xticks(vp_time(sigmas), [f"{s:g}" for s in sigmas])

@@ -10,6 +10,9 @@ from tiwlib.runs.tables import method_of
 sns.set_theme(context="paper", style="ticks", palette="colorblind", font_scale=1.1)
 plt.rcParams.update({"figure.constrained_layout.use": True, "axes.grid": False, "axes.titlesize": "medium"})
 
+# Inches: a column of the book. A wider figure is scaled down there, and its text becomes too small.
+WIDTH = 7.4
+
 # Colour, marker and line of each method; the colours are Okabe and Ito's, for readers of any colour vision.
 METHOD_STYLE = {
     "dsm_ref": ("#009E73", "s", "--"),
