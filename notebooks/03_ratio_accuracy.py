@@ -343,7 +343,8 @@ if in_2d:
 
 # %% [markdown]
 # **Figure 8.** Digits, beside 500 biased images: the total variation of the class shares after images that no fit has
-# seen were weighted, 0 where the weights make the shares fair, and the cross-entropy on such images.
+# seen were weighted, 0 where the weights make the shares fair, and the cross-entropy on such images. Where no bar is
+# drawn there is one seed.
 #
 # **Where it fails.** Clusters see a bias that moves their shares. Here the biased density has the right shares, and
 # every mode is moved sideways. By symmetry the two modes are as frequent in one set as in the other: a mixture of them

@@ -57,7 +57,7 @@ def sweep(
     method's style. label: of the x axis. lines: measure -> the value to reach.
     even: the values of x stand at equal distances, whatever they are. log: x has a logarithmic scale.
     """
-    size = (min(WIDTH, 3.5 * len(measures)), 2.9)
+    size = (min(WIDTH, 3.5 * len(measures)), 2.6)
     figure, axes = plt.subplots(1, len(measures), figsize=size, squeeze=False, sharex=True)
     variants = [None] if variant is None else list(dict.fromkeys(frame[variant]))
     ticks = sorted(frame[x].unique())
@@ -82,7 +82,7 @@ def sweep(
         panel.set(xlabel=label, ylabel=name)
     if variant is not None:
         drawn = axes[0][0].get_legend_handles_labels()
-        figure.legend(*drawn, loc="outside upper center", ncols=min(4, len(drawn[1])), frameon=False)
+        figure.legend(*drawn, loc="outside upper center", ncols=min(5, len(drawn[1])), frameon=False)
     sns.despine(figure)
     return close(figure)
 
@@ -99,7 +99,7 @@ def scatter(frame: pd.DataFrame, x: dict[str, str], y: tuple[str, str], hue: str
 
     frame: columns of x, y and hue. x: column -> axis label; y: column and axis label.
     """
-    size = (min(WIDTH, 3.3 * len(x)), 3)
+    size = (min(WIDTH, 3.3 * len(x)), 2.7)
     figure, axes = plt.subplots(1, len(x), figsize=size, squeeze=False, sharey=True)
     for panel, (column, name) in zip(axes[0], x.items(), strict=True):
         for i, (kind, part) in enumerate(frame.groupby(hue, sort=False)):

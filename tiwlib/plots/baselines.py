@@ -11,7 +11,7 @@ from tiwlib.gaussians import minority_share
 from tiwlib.measures.distances import to_uint8
 from tiwlib.measures.intervals import FEW, UNIT, as_text, clipped
 from tiwlib.plots.data import image_grid
-from tiwlib.plots.style import WIDTH, close, plain, style_of
+from tiwlib.plots.style import WIDTH, close, panels, plain, style_of
 from tiwlib.plots.two_d import samples_2d
 
 IN_A_ROW = 12  # images of a method in a row
@@ -135,19 +135,14 @@ def fairness_and_quality(methods: dict[str, dict]) -> Figure:
 
 def _panels(labels: list[str], number: int) -> tuple[Figure, list]:
     """Panels, four in a row, with a line for each label."""
-    columns = min(number, 4)
-    rows = -(-number // columns)
     height = 0.36 if any("\n" in label for label in labels) else 0.24
-    size = (min(WIDTH, 2.6 + 2 * columns), rows * (height * len(labels) + 0.9))
-    figure, axes = plt.subplots(rows, columns, figsize=size, sharey=True, squeeze=False)
+    figure, axes, used = panels(number, 4, height * len(labels) + 0.9, sharey=True)
     ticks = {"yticks": range(len(labels)), "yticklabels": map(plain, labels)}
     axes[0][0].set(**ticks, ylim=(len(labels) - 0.5, -0.5))
     for panel in axes.flat:
         panel.tick_params(axis="y", labelsize="x-small")
-    for panel in axes.flat[number:]:
-        panel.set_axis_off()
     sns.despine(figure)
-    return figure, list(axes.flat[:number])
+    return figure, used
 
 
 def _bars(panel: plt.Axes, rows: list[str], methods: dict[str, dict], measure: str) -> None:

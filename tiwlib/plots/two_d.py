@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from tiwlib.gaussians import MODES, ExactRatio
 from tiwlib.measures.intervals import mean_interval
 from tiwlib.objectives import weight_and_correction
-from tiwlib.plots.style import WIDTH, close, style_of
+from tiwlib.plots.style import WIDTH, close, panels, style_of
 from tiwlib.runs.tables import run_label
 
 EXTENT = 5.0  # of every field, in both directions
@@ -118,13 +118,8 @@ def log_ratios(ratios: dict[str, object]) -> Figure:
 
 def samples_2d(samples: dict[str, torch.Tensor], shares: dict[str, str], extent: float = 6.0) -> Figure:
     """The first samples of several models side by side, five in a row, each titled with its minority share."""
-    rows = -(-len(samples) // 5)
-    columns = -(-len(samples) // rows)
-    size = (WIDTH, rows * (WIDTH / columns + 0.35))
-    figure, axes = plt.subplots(rows, columns, figsize=size, sharex=True, sharey=True, squeeze=False)
-    for panel in axes.flat[len(samples) :]:
-        panel.set_axis_off()
-    for panel, (name, x) in zip(axes.flat, samples.items(), strict=False):
+    figure, axes, used = panels(len(samples), 5, 2.0, sharex=True, sharey=True)
+    for panel, (name, x) in zip(used, samples.items(), strict=True):
         x = x[: 3000 // len(samples)]  # more would hide one another, and make the picture large
         minority = x.sum(1) > 0
         for part, marker, colour in ((x[~minority], "o", "0.55"), (x[minority], "^", "#8B1A1A")):
