@@ -8,6 +8,7 @@ of the same groups. Where a network memorises a group, the first is far below th
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import machine
@@ -17,6 +18,7 @@ import yaml
 
 from tiwlib import baselines, runs
 from tiwlib.baselines.classifiers import groups_of
+from tiwlib.baselines.compared import from_parameters
 from tiwlib.baselines.invdiff import group_losses
 from tiwlib.data.problems import Problem
 from tiwlib.runs import write_json
@@ -29,7 +31,7 @@ def budget_of(problem: str, **others) -> baselines.Budget:
     """The budget that notebook 07 gives this problem. others: fields that differ."""
     params = runs.defaults("07_baselines")
     params |= yaml.safe_load((runs.PROJECT / "notebooks" / "params" / f"07_{problem}.yaml").read_text())
-    return baselines.Budget(**{name: params[name] for name in baselines.Budget.__dataclass_fields__} | others)
+    return replace(from_parameters(params).budget, **others)
 
 
 def losses(network, problem: Problem, draws: int, seed: int) -> dict[str, dict]:

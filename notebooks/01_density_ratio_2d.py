@@ -238,7 +238,7 @@ trained["closed_form"] = [closed_form[name]["share"] for name in trained.method]
 
 # %% mystnb={"image": {"alt": "DSM(obs) and W-only stay near 0.35, the four others come near 0.5"}}
 figure = plots.shares_by_objective(trained, target=0.5, observed=batch_share)
-display(record.figure(figure, "minority_shares", dpi=200))
+display(record.figure(figure, "minority_shares"))
 
 # %% tags=["nbval-ignore-output"]
 summary = {}

@@ -145,7 +145,7 @@ display(table.set_index("label")[["correction", "batches", "share", "score_error
 
 # %% mystnb={"image": {"alt": "Full and C-only reach 0.5 from any batches; the released code ends below its batches"}}
 figure = plots.shares_of_minimisers(table, P_DATA.weights[1])
-display(record.figure(figure, "minimisers", dpi=200))
+display(record.figure(figure, "minimisers"))
 
 # %% [markdown]
 # **Figure 1.** The share of the minority mode that each objective converges to; its numerical error is smaller than a
@@ -195,7 +195,7 @@ print("shares: " + ", ".join(f"{alpha:g}: {value:.3f}" for alpha, value in tiw.s
 panels = {"share": "share of the minority mode", "score_error": "error of the score"}
 aims = {"share": 0.5, "score_error": 0.0}
 figure = plots.sweep(powers, "alpha", panels, r"power $\alpha$ of the weight", "variant", aims, log=True)
-display(record.figure(figure, "alpha", dpi=200))
+display(record.figure(figure, "alpha"))
 
 # %% [markdown]
 # **Figure 2.** The minority share and the error of the score against the power $\alpha$, at the paper's values; no
@@ -223,7 +223,7 @@ assert (weighted["weight with the true pi"] - 0.5).abs().max() < 0.002, (
 
 # %% mystnb={"image": {"alt": "A weight with the true pi is unbiased everywhere, one with 1/2 at 1/2 alone"}}
 figure = plots.sweep(mixtures, "fraction", panels, r"share $\pi$ of reference samples", "variant", aims)
-display(record.figure(figure, "mixtures", dpi=200))
+display(record.figure(figure, "mixtures"))
 
 # %% [markdown]
 # **Figure 3.** TIW-DSM's share and score error against the share $\pi$ of reference samples in the batches. A weight
@@ -266,14 +266,12 @@ columns = {
     "frechet": "Frechet distance\n(digits classifier)",
     "recall": "recall",
 }
-display(record.figure(plots.variants(digits.replace({"variant": labels}), columns), "digits", dpi=200))
+display(record.figure(plots.variants(digits.replace({"variant": labels}), columns), "digits"))
 
 # %% tags=["nbval-ignore-output", "bookkeeping"]
 results["digits"] = {name: {} for name in labels}
 for (name, part), column in product(digits.groupby("variant", sort=False), columns):
-    mean, low, high = intervals.mean_interval(part[column])
-    cell = {"mean": mean, "low": low, "high": high, "seeds": part[column].tolist()}
-    results["digits"][name][column] = cell
+    results["digits"][name][column] = intervals.cell(part[column])
 table = pd.DataFrame(results["digits"]).T.rename(index=labels)
 display(table.map(intervals.as_text))
 

@@ -146,7 +146,7 @@ else:
 if has_groups:
     names = {"full": "all images", "biased": "biased set", "reference": "reference set"}
     figure = plots.shares_of_sets({names[k]: v for k, v in group_shares.items()}, data.group_names)
-    display(record.figure(figure, "group_shares", dpi=200))
+    display(record.figure(figure, "group_shares"))
 
 # %% [markdown]
 # **Figure 2.** The share of each group in all images, in the biased set and in the reference set. The shares are counts
@@ -178,7 +178,7 @@ if named:
         f"percent_{label.removesuffix('%')}": int(numbers.sum()) for label, numbers in references.items()
     }
     figure = plots.use_of_groups(counts["full"], counts["biased"], references, data.group_names)
-    display(record.figure(figure, "nested_references", dpi=200))
+    display(record.figure(figure, "nested_references"))
 
 # %% [markdown]
 # **Figure 3.** Each bar is one group from left to right in the order of its draw. Whatever the size of the reference

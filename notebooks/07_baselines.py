@@ -18,39 +18,36 @@
 # **Question.** TIW-DSM needs a small unbiased reference set, and no labels. Others need labels, a classifier, or
 # nothing but a guess. What does each reach, and at what cost?
 #
-# $$D_{\rm TIW}:\ \text{trained with } w(x,\sigma) \qquad
-# D_{\rm ratio} = D_{\rm obs} + \sigma^2 \nabla_x \log w \qquad
-# D_{\rm ADP} = {\rm decode}\big(h - \gamma B\, \nabla_h L(h)\big) \qquad
-# D_{\rm InvDiff} = r\,{\rm decode}\big(h + \Delta(h, \sigma)\big) + (1 - r)\,{\rm decode}(h)$$
+# With $D$ a denoiser, $w$ the weight of TIW-DSM, and a network split into ${\rm encode}$, which gives a bottleneck $h$,
+# and ${\rm decode}$ (the other symbols stand in the [notation](../book/notation.md)):
 #
-# $$D_w = D_{\rm obs} + w\,(D_{\rm ref} - D_{\rm obs}) \qquad
-# D_{\rm Ambient}:\ \text{trained on } p_{\rm obs} \text{ at } \sigma \ge \sigma^*,\ p_{\rm ref} \text{ below} \qquad
-# D_{\rm tuned}:\ D_{\rm bias} \text{ trained on with } \mathcal D_{\rm ref}$$
+# $$\begin{aligned}
+# D_{\rm ratio} &= D_{\rm obs} + \sigma^2 \nabla_x \log w & \text{ratio guidance} \\
+# D_w &= D_{\rm obs} + w\,(D_{\rm ref} - D_{\rm obs}) & \text{domain guidance} \\
+# D_{\rm ADP} &= {\rm decode}\big(h - \gamma B\, \nabla_h L(h)\big) & \text{distribution guidance} \\
+# D_{\rm InvDiff} &= r\,{\rm decode}\big(h + \Delta(h, \sigma)\big) + (1 - r)\,{\rm decode}(h)
+# \end{aligned}$$
 #
 # One problem a run: `gmm`, the 2-D example, or a setting of images such as `digits-colour-90` with the library's
 # U-Nets. (`0v1`, `low-high` and `long-tail` are scikit-learn's digits as points of 64 numbers; their samples are
 # blurred.) One sampler, the same starting noise, one judge. **Never rank two rows without the column of what they
 # require.** DSM(bias), plain training on the biased set alone, is the base model of those that have no reference set.
-# Ratio guidance and domain guidance start from DSM(obs). A base model is trained once for a problem and seed, and
-# shared.
+# Ratio guidance and domain guidance start from DSM(obs).
 #
 # | reads | writes | takes |
 # |---|---|---|
 # | other problems' records, where there are | `results/07_baselines/<run>/` | half an hour of one core, images hours |
 # | | `checkpoints/`: each method's samples and measures, so a stopped run goes on where it was | |
 
-# %%
-import time
-from dataclasses import replace
-
-import numpy as np
+# %% tags=["bookkeeping"]
 import pandas as pd
 import torch
-from IPython.display import display
+from IPython.display import HTML, display
 
 from tiwlib import baselines, plots, runs
 from tiwlib.baselines.classifiers import groups_of
-from tiwlib.measures.distances import to_uint8
+from tiwlib.baselines.compared import from_parameters
+from tiwlib.measures import intervals
 
 # %% tags=["parameters"]
 run = ""  # name of the record; empty: the problem
@@ -58,225 +55,178 @@ problem = "gmm"  # gmm, a setting of images such as digits-colour-90, or 0v1, lo
 network = "mlp"  # of 0v1, low-high and long-tail, "mlp" on 64 pixels or "unet"; settings always have U-Nets
 methods = []  # rows of the table, dsm_bias first; empty: all that there are
 seeds = 3  # repetitions, each with split, networks and samples of its own
-validation_seed = 100  # on which options are chosen; beyond the seeds
-n_samples = 2000  # drawn for each method and seed
-steps = 1000  # training from nothing
-tune_steps = 1000  # training on top of a base model
-batch_size = 128  # samples a step
-lr = 1e-3  # learning rate from nothing; on settings of images it falls to zero at the end
-tune_lr = 1e-3  # learning rate on top of a base model, which falls likewise
+validation_seed = 100  # seed on which options are chosen; beyond the seeds
+n_samples = 2000  # samples drawn for each method and seed
+steps = 1000  # training length of a denoiser from nothing
+tune_steps = 1000  # training length on top of a base model
+batch_size = 128  # samples in a training step
+lr = 1e-3  # learning rate of a denoiser from nothing; on settings of images it falls to zero at the end
+tune_lr = 1e-3  # learning rate on top of a base model; on settings of images it falls to zero at the end
 ratio_steps = 400  # training length of a ratio network
-ratio_lr = 1e-3  # its learning rate
+ratio_lr = 1e-3  # learning rate of a ratio network
 sampling_steps = 20  # levels of the Heun sampler
-strength = 1.0  # of ratio guidance; 1 is the closed form
+strength = 1.0  # factor of ratio guidance; 1 is the closed form
 target = []  # group shares that are wanted; empty: equal ones
-adp_grid = {"hidden": [0, 64], "temperature": [2.0, 4.0], "gamma": [60.0, 100.0]}  # tried on validation_seed
-invdiff_shares = [0.05, 0.1, 0.2]  # the inferred group's share, swept on the validation seed
-invdiff_share = 0.1  # and the one that is used: prior knowledge
+adp_grid = {
+    "hidden": [0, 64],
+    "temperature": [2.0, 4.0],
+    "gamma": [60.0, 100.0],
+}  # options of distribution guidance that are tried
+invdiff_shares = [0.05, 0.1, 0.2]  # shares of InvDiff's inferred group, swept on the validation seed
+invdiff_share = 0.1  # the share of InvDiff's inferred group that is used: prior knowledge
 invdiff_r = 0.8  # share of InvDiff's module in its denoiser
-invdiff_variance = 1.0  # lambda, the weight of the variance between groups
-ddm_w = 0.05  # weight of the released indicator
-ddm_clusters = 2  # of the balanced variant
+invdiff_variance = 1.0  # lambda, InvDiff's weight of the variance between groups
+ddm_w = 0.05  # weight of ddm-released's indicator
+ddm_clusters = 2  # clusters of ddm-balanced
 
-# %%
+# %% tags=["bookkeeping"]
 params = runs.parameters("07_baselines", globals())
+comparison = from_parameters(params)
 record = runs.start("07_baselines", run or problem, params)
 torch.set_num_threads(1)  # networks this small lose time to a second thread
-methods = methods or list(baselines.BASELINES)
-if seeds < 1 or validation_seed < seeds or methods[0] != "dsm_bias" or len(set(methods)) < len(methods):
-    raise ValueError(
-        f"seeds={seeds}, validation_seed={validation_seed}, methods={methods}: must be at least one seed, a "
-        f"validation seed beyond them, and methods each named once, dsm_bias first"
-    )
-if n_samples < 4:
-    raise ValueError(f"n_samples={n_samples}: must be at least 4, for distances between sets")
-small_digits = problem in ("0v1", "low-high", "long-tail")
-budget = baselines.Budget(
-    **{name: params[name] for name in baselines.Budget.__dataclass_fields__ if name in params},
-    lr_decay=problem != "gmm" and not small_digits,
-)
-options = {
-    "adp": {"target": tuple(target)},
-    "ratio_guidance": {"strength": strength},
-    "invdiff": {"share": invdiff_share, "r": invdiff_r, "variance": invdiff_variance},
-    "invdiff_oracle": {"r": invdiff_r, "variance": invdiff_variance},
-    "ddm_released": {"w": ddm_w},
-    "ddm_balanced": {"clusters": ddm_clusters},
-}
-for name in methods:
-    baselines.baseline(name, **options.get(name, {}))  # a bad option is refused before anything is trained
-settings = {"network": network} if small_digits else {}
-first = baselines.problem(problem, 0, **settings)
-equal = np.full(len(first.group_names), 1 / len(first.group_names))
-if target and len(target) != len(equal):
-    raise ValueError(f"target={target}: must have a share for each of the {len(equal)} groups")
-print(
-    f"{problem}: {len(first.biased):,} biased, {len(first.reference)} reference, {len(first.heldout):,} held out"
-)
+
+# %%
+first = comparison.problem(0)
+wanted = comparison.wanted(first)
+print(f"{problem}: {len(first.biased):,} biased, {len(first.reference)} reference samples", end=", ")
+print(f"{len(first.heldout):,} held out")
 shares = zip(first.group_names, first.biased_shares, strict=True)
 print("shares of the biased set:", ", ".join(f"{group} {share:.3f}" for group, share in shares))
 
 # %% [markdown]
 # ## What each method is, and what it needs
 #
-# **DSM(bias), DSM(ref), DSM(obs).** Plain denoising score matching on the biased set, on the reference set, on
-# both. They draw what they saw. Cost: one training. The first has the bias, the second copies its few samples.
+# **DSM(bias), DSM(ref), DSM(obs).** Plain denoising score matching on the biased set, on the reference set, on both.
+# They draw what they saw: the first has the bias, the second copies its few samples.
 #
-# **IW-DSM, TIW-DSM.** Weights from the density ratio: of clean samples, or of noisy ones together with the
-# correction $\sigma^2 \nabla \log w$ of the target (notebook 01). Need a reference set. Cost: a ratio network in
-# training, nothing at sampling time. They fail where the reference set is too small for the ratio.
+# **IW-DSM, TIW-DSM.** Weights from the density ratio: of clean samples, or of noisy ones together with the correction
+# $\sigma^2 \nabla \log w$ of the target (notebook 01). They train a ratio network first, and add nothing to sampling.
+# They fail where the reference set is too small for the ratio.
 #
-# **Ratio guidance** (Kim et al. 2023). $D' = D_{\rm obs} + \sigma^2 \nabla_x \log w$, with the same ratio network
-# and the same target as TIW-DSM. Needs the reference set and the network DSM(obs), trains the ratio network alone.
-# Cost: the ratio network forward and backward at every sampling step. What the ratio gets wrong is not averaged by
-# any training.
+# **Ratio guidance** (Kim et al. 2023). $D' = D_{\rm obs} + \sigma^2 \nabla_x \log w$, with the ratio network and the
+# target of TIW-DSM. It evaluates the ratio network and its gradient at every sampling step, and no training averages
+# what the ratio gets wrong.
 #
-# **Distribution guidance** (arXiv 2402.18206). A predictor of groups (ADP) reads the bottleneck $h$ of the frozen
-# base model at each level; while sampling, $h \leftarrow h - \gamma B\,\nabla_h \sum_k (\bar q_k - p_k)^2 / p_k$
-# moves the mean prediction $\bar q$ of the batch to the target $p$. Needs a classifier, a target and a base model.
-# Cost: the sampler once for 3,000 seeds, then a small head for each level. Too much $\gamma$ ruins the samples;
-# targets far from balanced collapse; and it can only steer to what the base model can draw.
+# **Distribution guidance** (arXiv 2402.18206). A predictor of groups (ADP) reads the bottleneck $h$ of the frozen base
+# model at each level; while sampling, $h \leftarrow h - \gamma B\,\nabla_h \sum_k (\bar q_k - p_k)^2 / p_k$ moves the
+# mean prediction $\bar q$ of the batch to the target $p$. Too large a $\gamma$ ruins the samples, and it can only
+# steer to what the base model can draw.
 #
 # **InvDiff** (arXiv 2412.08480). A small module $\Delta$ beside the frozen base model, trained by
-# $\frac1G \sum_g L_g + \lambda {\rm Var}_g(L_g)$. With true groups it needs labels (the oracle). Inferred, it takes
-# the share $q$ of samples with the largest denoising error at large noise for a group: needs nothing, but *guesses*
-# $q$, and finds what is hard, which need not be the attribute that you care about. Cost: a second network at each
-# step. Where a model memorises the few samples of a group, that group has the *smaller* loss, and
-# $\lambda$ takes weight from it.
+# $\frac1G \sum_g L_g + \lambda {\rm Var}_g(L_g)$ over groups. The oracle takes the true ones. Inferred, it takes the
+# share $q$ of samples with the largest denoising error at large noise for a group: it guesses $q$, and finds what is
+# hard, which need not be the attribute that you care about. Where a model memorises the few samples of a group, that
+# group has the *smaller* loss, and $\lambda$ takes weight from it.
 #
-# **ddm-released** (arXiv 2503.12536). $(1-w)\,{\rm DSM} + w\,{\rm CE}$ of an indicator that reads the predicted
-# noise, trained jointly. Needs labels. Nothing in it changes the shares of the data.
-#
-# **ddm-balanced**, our reading of the same paper's abstract. Clusters of the base model's $h$ stand for groups; the
-# model is trained on with each cluster as heavy as any other. Needs a base model. Fails where the largest clusters
-# are not the attribute.
+# **ddm-released** (arXiv 2503.12536). $(1-w)\,{\rm DSM} + w\,{\rm CE}$ of an indicator that reads the predicted noise,
+# trained jointly. Nothing in it changes the shares of the data. **ddm-balanced** is our reading of the same paper's
+# abstract: clusters of the base model's $h$ stand for groups, and the model is trained on with each cluster as heavy as
+# any other. It fails where the largest clusters are not the attribute.
 #
 # **Fine-tuning with early stopping**, the idea of fairTL (arXiv 2212.00926, there with GANs). The base model is trained
 # on with the reference set alone, of which a fifth is held out; of six lengths the one with the lowest denoising loss
-# on that fifth is taken. Needs a reference set and a base model. Cost: two tunings. Too long a tuning copies the
-# reference images, and the held-out ones are few.
+# on that fifth is taken. Too long a tuning copies the reference images.
 #
 # **Ambient-o with one threshold**, the idea of arXiv 2506.10038. All images are trained on at $\sigma \ge \sigma^*$,
-# the reference images alone below. Needs a reference set and $\sigma^*$. Cost: one training. What is decided above
-# $\sigma^*$ keeps the bias; below it the few reference images can be copied.
+# the reference images alone below. What is decided above $\sigma^*$ keeps the bias.
 #
 # **Domain guidance** (arXiv 2504.01521). $D_w = D_{\rm obs} + w (D_{\rm ref} - D_{\rm obs})$, from two rows of this
-# table. $w = 1$ is DSM(ref), and $w > 1$ goes on in the same direction. Needs a reference set and a base model. Cost: a
-# second denoiser at every sampling step. It takes over the copies of DSM(ref).
+# table; $w = 1$ is DSM(ref). It takes a second denoiser at every sampling step, and takes over the copies of DSM(ref).
 
 # %%
-needs = {baselines.baseline(name, **options.get(name, {})).label: name for name in methods}
-print(f"{'method':22s} requires")
-for label, name in needs.items():
-    print(f"{label:22s} {baselines.baseline(name).requires}")
+print(f"{'method':25s} requires")
+for name in comparison.methods:
+    print(f"{comparison.baseline(name).label:25s} {comparison.baseline(name).requires}")
 
 # %% [markdown]
 # ## Options, chosen on the validation seed
 #
-# Of distribution guidance temperature, strength and head; of fine-tuning its base model; of Ambient-o the threshold, in
-# units of the data's standard deviation; of domain guidance $w$. Each is the fairest whose Frechet distance is no worse
-# than that of DSM(bias). The share $q$ of InvDiff is swept, not chosen: that would need the groups.
+# Tried are temperature, strength and head of distribution guidance, the base model of fine-tuning, the threshold of
+# Ambient-o in units of the data's standard deviation, and $w$ of domain guidance. Each takes what is fairest among the
+# values whose Frechet distance is no worse than that of DSM(bias). The share $q$ of InvDiff is swept, not chosen: to
+# choose it one would need the groups.
 
 # %% tags=["nbval-ignore-output"]
-began = time.perf_counter()
-held = baselines.problem(problem, validation_seed, **settings)
-sampled = {"seed": validation_seed, "n": min(n_samples, 1000), "target": tuple(target)}
-unguided, _ = baselines.measured_once(baselines.baseline("dsm_bias"), held, budget, **sampled)
+held, n_tried = comparison.problem(validation_seed), min(n_samples, 1000)
+unguided, _ = comparison.measured("dsm_bias", held, validation_seed, n_tried)
 print(f"DSM(bias): discrepancy {unguided['fairness_discrepancy']:.3f}, Frechet {unguided['frechet']:.3f}")
-grids = {name: baselines.baseline(name).tried for name in methods}
-grids |= {"adp": adp_grid, "invdiff": {"share": invdiff_shares}}
 tuning = {}
-for name in methods:
-    if not grids[name]:
-        continue
-
-    def build(name=name, **tried):
-        return baselines.baseline(name, **{**options.get(name, {}), **tried})
-
-    tuning[name] = baselines.tune(build, grids[name], held, budget, **sampled)
-    if name != "invdiff":
-        best = baselines.chosen(tuning[name], unguided["frechet"])
-        options[name] = options.get(name, {}) | {option: best[option] for option in grids[name]}
-        print(f"{build().label}: {options[name]}")
-    display(pd.DataFrame(tuning[name]).round(3))
-print(f"took {time.perf_counter() - began:.0f} s")
+for name, tried in comparison.tune(held, validation_seed, n_tried):
+    tuning[name] = tried
+    used = {option: getattr(comparison.baseline(name), option) for option in comparison.grids[name]}
+    print(f"{comparison.baseline(name).label}: used is {used}")
+    display(pd.DataFrame(tried).round(3))
 
 # %% [markdown]
 # ## Every method, every seed
 
 # %%
-rows, samples = {name: [] for name in methods}, {}
+rows, samples = {name: [] for name in comparison.methods}, {}
 for seed in range(seeds):
-    instance = baselines.problem(problem, seed, **settings)
+    instance = comparison.problem(seed)
     record.hashes[f"problem {seed}"] = runs.digest(instance.key)
-    for name in methods:
-        baseline = baselines.baseline(name, **options.get(name, {}))
-        measures, x = baselines.measured_once(
-            baseline, instance, budget, seed, n=n_samples, target=tuple(target)
-        )
+    for name in comparison.methods:
+        measures, x = comparison.measured(name, instance, seed)
         rows[name].append(measures)
-        if seed == 0:
-            samples[name] = x
-table = {name: baselines.summary(each) for name, each in rows.items()}
-for name, measures in table.items():
-    baseline = baselines.baseline(name, **options.get(name, {}))
-    measures |= {"label": baseline.label, "requires": str(baseline.requires)}
+        samples.setdefault(name, x)
+table = comparison.table(rows)
 
 # %% tags=["nbval-ignore-output"]
-pd.set_option("display.max_colwidth", None)
-display(plots.baseline_table(table))
+display(HTML(plots.baseline_table(table).to_html()))
 
 # %% [markdown]
-# Means over seeds, with the single values or Student's 95 % interval. *Discrepancy*: distance of the group shares from
-# the wanted ones. *Pairwise bias*: mean difference of two groups' shares. *Frechet*, precision and recall: against
-# held-out balanced data, in the features of the judge (for `gmm` the points themselves), which is not Inception's FID;
-# by group against that group alone, where few held-out images make it large. *Unsure*: samples of which the judge is
-# less than 90 % sure. *Nearest*: distance to the nearest image of both sets. Training counts what the row adds to its
-# base model.
+# **Table: every measure.** Means over seeds, with the single values or Student's 95 % interval. *Discrepancy*: distance
+# of the group shares from the wanted ones. *Pairwise bias*: mean difference of two groups' shares. *Frechet*, precision
+# and recall: against held-out balanced data, in the features of the judge (for `gmm` the points themselves), which is
+# not Inception's FID; by group against that group alone, where few held-out images make it large. *Unsure*: samples of
+# which the judge is less than 90 % sure. *Nearest*: distance to the nearest image of both sets. Training counts what
+# the row adds to its base model.
+
+# %% mystnb={"image": {"alt": "Plain training and ddm-released keep the bias; all others come near equal shares"}}
+figure = plots.needs_and_shares(table, first.group_names, first.biased_shares, wanted)
+display(record.figure(figure, "group_shares"))
+
+# %% [markdown]
+# **Figure 1.** The share of the second group, or, where there are more than two, the shares of all in per cent: a mark
+# for each seed, a bar for their mean, and from four seeds on Student's 95 % interval. With the default parameters
+# DSM(bias), DSM(obs) and ddm-released keep the bias of their data, domain guidance leaves a part of it, and the other
+# rows come near equal shares. What they need for it differs.
+
+# %% mystnb={"image": {"alt": "In 2-D all rows have high precision and recall; unfair rows a large Frechet distance"}}
+display(record.figure(plots.fairness_and_quality(table), "fairness_and_quality"))
+
+# %% [markdown]
+# **Figure 2.** Fairness beside the quality of the samples that it was read from, a mark for each seed. **Read them
+# together.** Equal shares of samples with low precision are the judge's opinion of blurs. Equal shares with low recall
+# cover little of the data, as copies of the reference images do. In the 2-D example neither happens, and the Frechet
+# distance, taken to balanced data, mostly repeats the discrepancy.
+
+# %% mystnb={"image": {"alt": "Distribution guidance bends the rare mode, TIW-DSM stretches the common one"}}
+display(record.figure(plots.first_samples(samples, table), "samples"))
+
+# %% [markdown]
+# **Figure 3.** Samples of the first seed; all methods start from the same noise. With the default parameters one sees
+# here what the shares do not show: distribution guidance moves the points of the rare mode into a wedge, and ratio
+# guidance and TIW-DSM, which share their learned ratio, stretch the common mode along the diagonal.
 #
-# **Read fairness with quality.** Equal shares of samples with low precision are the judge's opinion of blurs. Equal
-# shares with low recall cover little of the data, as copies of the reference images do.
-
-# %% tags=["nbval-ignore-output"]
-figure = plots.needs_and_shares(table, first.group_names, first.biased_shares, equal)
-record.figure(figure, "group_shares")
-
-# %% tags=["nbval-ignore-output"]
-record.figure(plots.fairness_and_quality(table), "fairness_and_quality")
-
-# %% [markdown]
-# ## Samples
-
-# %% tags=["nbval-ignore-output"]
-if problem == "gmm":
-    shares = {table[name]["label"]: f"{table[name]['minority_share']['seeds'][0]:.2f}" for name in samples}
-    figure = plots.samples_2d({table[name]["label"]: x for name, x in samples.items()}, shares)
-else:
-    shape = (-1, 1, 8, 8) if small_digits else (-1, *first.shape)
-    images = np.concatenate([to_uint8(x[:14].reshape(shape)) for x in samples.values()])
-    figure = plots.image_grid(images, 14, [table[name]["label"] for name in samples])
-record.figure(figure, "samples")
-
-# %% [markdown]
-# ## Whom InvDiff serves
+# ## Which samples InvDiff groups together
 #
 # Its inferred groups at the first seed, against the true ones. Both groups are drawn as often, so the share that a
 # true group can get is the mean of its shares in the two, however long the module is trained.
 
 # %% tags=["nbval-ignore-output"]
-inferred = {}
-if "invdiff" in methods:
-    baseline = baselines.baseline("invdiff", **options["invdiff"])
-    groups = baseline.groups(first, baselines.base_of(baseline, first, budget, 0), 0)
-    names = np.array(first.group_names)[first.labels.numpy()]
-    inferred = pd.crosstab(groups.numpy(), names, normalize="index").reindex(columns=first.group_names)
-    display(inferred.rename_axis(index="inferred", columns="true").round(3))
-    within = ", ".join(f"{group} {share:.3f}" for group, share in inferred.mean().items())
-    print(f"shares within its reach: {within}")
-    inferred = inferred.values.tolist()
+inferred = []
+if "invdiff" in comparison.methods:
+    baseline = comparison.baseline("invdiff")
+    groups = baseline.groups(first, baselines.base_of(baseline, first, comparison.budget, 0), 0)
+    names = pd.Categorical.from_codes(first.labels, first.group_names)
+    shares = pd.crosstab(groups.numpy(), names, normalize="index", dropna=False)
+    display(shares.rename_axis(index="inferred", columns="true").round(3))
+    print("shares within its reach:", ", ".join(f"{group} {x:.3f}" for group, x in shares.mean().items()))
+    inferred = shares.values.tolist()
 
 # %% [markdown]
-# ## Who judges
+# ## The judge
 #
 # The judge was trained on more data, by another kind of model, than the classifier that distribution guidance may
 # use. Its confusion matrix, true group by named group: of images that its own training held out, or of unseen hues.
@@ -287,33 +237,20 @@ if confusion is None:
     print("the judge of gmm is the nearer mode: exact but for the modes' tails")
 else:
     display(pd.DataFrame(confusion, first.group_names, first.group_names))
-agreement = float(
-    (first.classifier.predict(first.heldout).numpy() == groups_of(first.judge, first.heldout)).mean()
-)
+labelled = first.classifier.predict(first.heldout).numpy()
+agreement = float((labelled == groups_of(first.judge, first.heldout)).mean())
 print(f"the labelling classifier agrees with it on {agreement:.3f} of the held-out data")
 
 # %% [markdown]
 # ## What sampling costs
 #
-# Processor time over the base model's, all taking turns on one machine: the median of five rounds. It does not depend
-# on the weights, so one step of training is enough for what is not trained yet. TIW-DSM's is its own network and
-# nothing else; what differs from one is the clock.
+# Processor time over the base model's, all taking turns on one machine: the median of five rounds. TIW-DSM draws with a
+# network of the same size and nothing else, so what differs from one there is the clock.
 
 # %% tags=["nbval-ignore-output"]
-priced = [
-    name
-    for name in ("tiw_dsm", "ratio_guidance", "adp", "invdiff_oracle", "domain_guidance")
-    if name in methods
-]
-short, denoisers = replace(budget, tune_steps=1), {}
-for name in ("dsm_bias", *priced):
-    baseline = baselines.baseline(name, **options.get(name, {}))
-    baseline.fit(first, baselines.base_of(baseline, first, budget, 0), short, 0)
-    denoisers[name] = baseline.denoiser()
-base = denoisers.pop("dsm_bias")
-relative = baselines.relative_cost(first, base, denoisers, n=min(n_samples, 500), steps=sampling_steps)
+relative = comparison.relative_cost(first, 0)
 for name, ratio in relative.items():
-    print(f"{table[name]['label']:22s} {ratio:.2f} of the base model's sampling time")
+    print(f"{table[name]['label']:25s} {ratio:.2f} of the base model's sampling time")
 
 # %% [markdown]
 # ## All problems
@@ -321,17 +258,53 @@ for name, ratio in relative.items():
 # This run beside the records that there are of other problems. Runs of other problems:
 # `papermill notebooks/07_baselines.ipynb out.ipynb -f notebooks/params/07_digits-colour-90.yaml`, or `make baselines`.
 
-# %% tags=["nbval-ignore-output"]
+# %% mystnb={"image": {"alt": "Ratio guidance, ddm-balanced and inferred InvDiff are fair in 2-D and unfair on digits"}}
 recorded = {r["run"]: r["metrics"] for r in runs.finished("07_baselines")}
 recorded = {name: m["methods"] for name, m in recorded.items() if name == m["problem"]} | {problem: table}
 shown = {name: recorded[name] for name in baselines.ORDER if name in recorded}
-record.figure(plots.all_problems(shown), "all_problems")
+display(record.figure(plots.all_problems(shown), "all_problems"))
+
+# %% [markdown]
+# **Figure 4.** Fairness discrepancy on each problem that has a record, each on its own scale; a mark for each seed.
+# Figure 1 says what a row requires. An empty line is a method that was not run there. On `low-high` and `long-tail`,
+# digits as points, ratio guidance, ddm-balanced and the inferred groups of InvDiff stay farther from equal shares than
+# in 2-D. The [tables of results](../docs/results.md) say where samples can be read at all.
+#
+# ## What we learned
+
+# %% tags=["nbval-ignore-output", "bookkeeping"]
+unfair = {name: measures["fairness_discrepancy"] for name, measures in table.items()}
+ours = "tiw_dsm" if "tiw_dsm" in table else "dsm_bias"
+labels = {name: measures["label"] for name, measures in table.items()}
+order = {True: [], False: [], None: []}  # less fair than ours in each seed, fairer in each, neither
+for name, cell in unfair.items():
+    signs = {a > b for a, b in zip(cell["seeds"], unfair[ours]["seeds"], strict=True)}
+    order[signs.pop() if len(signs) == 1 else None] += [labels[name]] if name != ours else []
+worse, better, open_ = ("; ".join(names) or "nothing" for names in order.values())
+mean, base = (intervals.as_text(unfair[name]) for name in (ours, "dsm_bias"))
+print(f"1. {labels[ours]} has a fairness discrepancy of {mean}, DSM(bias) of {base}.")
+print(f"2. In each of the {seeds} seeds it is fairer than: {worse}.")
+print(f"   Less fair than: {better}. The seeds do not agree on: {open_}.")
+costs = "; ".join(f"{labels[name]} {value:.1f}" for name, value in relative.items())
+print(f"3. Sampling time over that of the base model: {costs}.")
+
+# %% [markdown]
+# What must come out again when this notebook runs anew, on any machine: in fifths, for the last digits depend on the
+# processor.
+
+# %%
+for name in ("dsm_bias", "tiw_dsm"):
+    if name in table:
+        print(f"{table[name]['label']}: discrepancy in fifths {round(5 * unfair[name]['mean']) / 5:.1f}")
 
 # %% [markdown]
 # ## The record
 
-# %%
+# %% tags=["bookkeeping"]
 assert all(abs(sum(shares) - 1) < 1e-9 for m in table.values() for shares in m["group_shares"]["seeds"])
+options = {
+    name: {k: v for k, v in chosen.items() if k != "target"} for name, chosen in comparison.options.items()
+}
 record.finish(
     {
         "problem": problem,
@@ -339,7 +312,7 @@ record.finish(
         "biased_shares": first.biased_shares.tolist(),
         "n_samples": n_samples,
         "methods": table,
-        "options": {name: {k: v for k, v in o.items() if k != "target"} for name, o in options.items()},
+        "options": options,
         "tuning": {"unguided": {k: unguided[k] for k in ("fairness_discrepancy", "frechet")}, **tuning},
         "relative_sampling_time": relative,
         "judge_confusion": None if confusion is None else confusion.tolist(),

@@ -83,6 +83,18 @@ def test_a_page_is_whole(browser, site, name):
     assert browser.value(f"{broken}.map((i) => i.src)") == []
 
 
+LEFT = """Math.min(...[...document.querySelectorAll('dt.sig')].map((e) => { const range = document.createRange();
+  range.selectNodeContents(e); return range.getBoundingClientRect().left - e.getBoundingClientRect().left; }))"""
+
+
+def test_a_signature_begins_within_its_box(browser, site):
+    """The theme indents its first line to the left: the name must stand in the box and on a narrow screen."""
+    opened(browser, site + "book/api/gaussians.html", 400)
+    assert browser.value(LEFT) >= 0
+    browser.value("document.querySelector('dt.sig').style.paddingLeft = 0; 1")
+    assert browser.value(LEFT) < 0
+
+
 def test_the_faults_of_a_page_are_seen(browser, site):
     opened(browser, site + "book/notation.html", 400)
     browser.value("document.querySelector('article p').style.width = '900px'; console.error('fault'); 1")

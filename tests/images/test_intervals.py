@@ -61,3 +61,10 @@ def test_intervals_cover_as_often_as_they_say():
     assert np.mean([low <= 3 <= high for _, low, high in found]) == pytest.approx(0.95, abs=0.025)
     found = [intervals.share_interval(rng.binomial(200, 0.1), 200) for _ in range(1000)]
     assert np.mean([low <= 0.1 <= high for _, low, high in found]) == pytest.approx(0.95, abs=0.025)
+
+
+def test_a_cell_of_a_record_has_an_interval_from_two_runs_on():
+    cell = intervals.cell([1, 2, 3])
+    mean, low, high = intervals.mean_interval([1, 2, 3])
+    assert cell == {"mean": mean, "low": low, "high": high, "seeds": [1.0, 2.0, 3.0]}
+    assert intervals.cell(iter([2])) == {"mean": 2.0, "low": None, "high": None, "seeds": [2.0]}

@@ -1,5 +1,6 @@
 """The notebooks as files: paired, executed in one go, small, and with something for nbval to compare."""
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -86,7 +87,46 @@ def test_a_learned_number_is_among_those_that_are_compared(name):
     assert any(re.search(LEARNED[name], printed(cell)) for cell in compared(name))
 
 
-LAUNCHED = ("01_density_ratio_2d", "02_what_each_objective_learns", "04_biased_datasets")  # in a browser too
+@pytest.fixture
+def executing(tmp_path, monkeypatch):
+    """notebooks/execute.py at work on a folder with a notebook "a" of one text and one cell of code."""
+    pytest.importorskip("jupytext")
+    spec = importlib.util.spec_from_file_location("execute", FOLDER / "execute.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "HERE", tmp_path)
+    (tmp_path / "a.py").write_text("# %% [markdown]\n# old\n\n# %%\nprint(1)\n")
+    module.execute("a")
+    return module
+
+
+def test_texts_are_renewed_without_a_run(executing, tmp_path):
+    held = nbformat.read(tmp_path / "a.ipynb", 4).cells
+    (tmp_path / "a.py").write_text('# %% [markdown]\n# new\n\n# %% tags=["bookkeeping"]\nprint(1)\n')
+    executing.renew_texts("a")
+    text, code = nbformat.read(tmp_path / "a.ipynb", 4).cells
+    assert text.source == "new" and code.metadata["tags"] == ["bookkeeping"]
+    assert code.outputs == held[1].outputs and printed(code) == "1\n" and code.execution_count == 1
+
+
+@pytest.mark.parametrize(
+    "code, fault", [("print(2)", "code cell 1"), ("print(1)\n\n# %%\n2", "2 code cells")]
+)
+def test_texts_of_other_code_are_refused(executing, tmp_path, code, fault):
+    """Outputs that the code has not made must not stand below it; the notebook stays as it was."""
+    before = (tmp_path / "a.ipynb").read_text()
+    (tmp_path / "a.py").write_text(f"# %% [markdown]\n# new\n\n# %%\n{code}\n")
+    with pytest.raises(ValueError, match=f"a: .*{fault}"):
+        executing.renew_texts("a")
+    assert (tmp_path / "a.ipynb").read_text() == before
+
+
+LAUNCHED = (  # in a browser too
+    "01_density_ratio_2d",
+    "02_what_each_objective_learns",
+    "03_ratio_accuracy",
+    "04_biased_datasets",
+)
 
 
 @pytest.mark.parametrize("name", LAUNCHED)

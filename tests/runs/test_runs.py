@@ -8,8 +8,10 @@ import subprocess
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 from filelock import FileLock
+from PIL import Image
 
 from tiwlib import runs
 from tiwlib.runs import cache, record
@@ -38,6 +40,24 @@ def test_a_run_leaves_params_metrics_provenance_and_figures(results):
     assert 0 < provenance["cpu_seconds"] <= sum(os.times()[:4]) + 0.1
     assert (folder / "figures" / "empty.png").stat().st_size > 0
     assert [r["run"] for r in runs.finished("05_train")] == ["a"]
+
+
+def test_a_figure_is_sharp_and_small(results):
+    """200 dots an inch; 16 levels of each colour, of which black and white are two, within 8 of 255."""
+    figure, axes = plt.subplots(figsize=(3, 2), layout="none")
+    axes.imshow(np.linspace(0, 1, 256)[None], cmap="viridis", aspect="auto")
+    axes.axvline(100, color="black", linewidth=5)
+    run = runs.start("05_train", "a", {"seed": 3})
+    shown = run.figure(figure, "ramp")
+    figure.savefig(results / "exact.png", dpi=200, bbox_inches="tight")
+    plt.close(figure)
+    path = results / "05_train" / "a" / "figures" / "ramp.png"
+    assert shown.data == path.read_bytes()
+    with Image.open(path) as found, Image.open(results / "exact.png") as drawn:
+        levels, exact = (np.asarray(image.convert("RGB")).astype(int) for image in (found, drawn))
+    assert levels.shape == exact.shape and abs(levels - exact).max() <= 8 and not (levels % 17).any()
+    assert (levels[exact.sum(-1) == 765] == 255).all() and (levels[exact.sum(-1) == 0] == 0).all()
+    assert path.stat().st_size < (results / "exact.png").stat().st_size / 2
 
 
 def test_a_run_that_did_not_finish_is_no_result():

@@ -20,6 +20,13 @@ def mean_interval(values, confidence: float = 0.95) -> tuple[float, float, float
     return float(mean), float(mean - half), float(mean + half)
 
 
+def cell(values) -> dict:
+    """Repeated runs as a record keeps them: mean, low, high (95 %), and seeds, the values; one run has no interval."""
+    values = [float(value) for value in values]
+    mean, low, high = mean_interval(values) if len(values) > 1 else (values[0], None, None)
+    return {"mean": mean, "low": low, "high": high, "seeds": values}
+
+
 def paired_interval(a: Mapping, b: Mapping, confidence: float = 0.95) -> tuple[float, float, float]:
     """Mean of a - b over the pairs that share a key, and its Student-t interval: (mean, low, high).
 

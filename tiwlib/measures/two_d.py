@@ -1,11 +1,13 @@
 """Samples of the 2-D example, and the share of the minority mode among them."""
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
 from tiwlib import sampling
-from tiwlib.gaussians import SIGMA_DATA, minority_share
+from tiwlib.closed_form import clean_ratio_error, ratio_errors
+from tiwlib.gaussians import EXACT_RATIO, SIGMA_DATA, minority_share
 from tiwlib.measures import intervals
 from tiwlib.noise import sampling_grid
 
@@ -21,6 +23,20 @@ def minority(x: Tensor) -> dict[str, float]:
     label = (x.sum(1) > 0).long().numpy()
     low, high = intervals.share_intervals(label, 2)[1]
     return {"share": float(label.mean()), "low": float(low), "high": float(high)}
+
+
+def errors_of(time_dependent, time_independent) -> pd.DataFrame:
+    """Squared errors of two learned ratios along VP time: columns t, error, estimator, as `error_shares` takes them.
+
+    The time-independent one is asked of clean samples, so its error is the same at every t.
+    """
+    at = ratio_errors(time_dependent, EXACT_RATIO)
+    clean = clean_ratio_error(time_independent, EXACT_RATIO)
+    of_both = {"time-dependent": at["ratio"], "time-independent": np.full(len(at["t"]), clean)}
+    parts = [
+        pd.DataFrame({"t": at["t"], "error": error, "estimator": name}) for name, error in of_both.items()
+    ]
+    return pd.concat(parts, ignore_index=True)
 
 
 def error_shares(errors: pd.DataFrame) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from tiwlib.measures.intervals import BOUNDS, FEW, clipped, mean_interval
 from tiwlib.objectives import METHODS
-from tiwlib.plots.style import close, style_of, style_of_label
+from tiwlib.plots.style import WIDTH, close, style_of, style_of_label
 
 MARKERS = "osD^vPX"
 
@@ -57,9 +57,8 @@ def sweep(
     method's style. label: of the x axis. lines: measure -> the value to reach.
     even: the values of x stand at equal distances, whatever they are. log: x has a logarithmic scale.
     """
-    figure, axes = plt.subplots(
-        1, len(measures), figsize=(3.5 * len(measures), 3.1), squeeze=False, sharex=True
-    )
+    size = (min(WIDTH, 3.5 * len(measures)), 2.6)
+    figure, axes = plt.subplots(1, len(measures), figsize=size, squeeze=False, sharex=True)
     variants = [None] if variant is None else list(dict.fromkeys(frame[variant]))
     ticks = sorted(frame[x].unique())
     at = {value: i for i, value in enumerate(ticks)} if even else {value: value for value in ticks}
@@ -83,7 +82,7 @@ def sweep(
         panel.set(xlabel=label, ylabel=name)
     if variant is not None:
         drawn = axes[0][0].get_legend_handles_labels()
-        figure.legend(*drawn, loc="outside upper center", ncols=min(4, len(drawn[1])), frameon=False)
+        figure.legend(*drawn, loc="outside upper center", ncols=min(5, len(drawn[1])), frameon=False)
     sns.despine(figure)
     return close(figure)
 
@@ -100,7 +99,8 @@ def scatter(frame: pd.DataFrame, x: dict[str, str], y: tuple[str, str], hue: str
 
     frame: columns of x, y and hue. x: column -> axis label; y: column and axis label.
     """
-    figure, axes = plt.subplots(1, len(x), figsize=(3.3 * len(x), 3.2), squeeze=False, sharey=True)
+    size = (min(WIDTH, 3.3 * len(x)), 2.7)
+    figure, axes = plt.subplots(1, len(x), figsize=size, squeeze=False, sharey=True)
     for panel, (column, name) in zip(axes[0], x.items(), strict=True):
         for i, (kind, part) in enumerate(frame.groupby(hue, sort=False)):
             style = {
@@ -126,7 +126,7 @@ def variants(frame: pd.DataFrame, measures: dict[str, str]) -> Figure:
     frame: columns variant and the measures; dots of one seed are joined, for variants share their seeds.
     """
     order = list(dict.fromkeys(frame.variant))
-    size = (2.7 * len(measures) + 1.2, 0.36 * len(order) + 1)
+    size = (min(WIDTH, 2.7 * len(measures) + 1.2), 0.36 * len(order) + 1)
     figure, axes = plt.subplots(1, len(measures), figsize=size, squeeze=False, sharey=True)
     for panel, (column, name) in zip(axes[0], measures.items(), strict=True):
         table = frame.pivot(index="variant", columns="seed", values=column).loc[order]

@@ -8,7 +8,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from PIL import Image
 
-from tiwlib.plots.style import close, plain, style_of_label
+from tiwlib.plots.style import WIDTH, close, panels, plain, style_of_label
 from tiwlib.runs.tables import run_label
 
 FEW = 20  # groups that can still be told apart by name
@@ -17,7 +17,7 @@ FEW = 20  # groups that can still be told apart by name
 def image_grid(images: np.ndarray, columns: int = 10, titles: list[str] | None = None) -> Figure:
     """uint8 images (N, C, H, W) in rows of `columns`; titles name the rows."""
     rows = -(-len(images) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(0.62 * columns, 0.66 * rows), squeeze=False)
+    figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, 1.06 * rows * WIDTH / columns), squeeze=False)
     for panel in axes.flat:
         panel.set(xticks=[], yticks=[])
         sns.despine(ax=panel, left=True, bottom=True)
@@ -42,7 +42,7 @@ def group_shares(
 
     "samples of <method>" have the method's colour.
     """
-    figure, axes = plt.subplots(figsize=(max(5.0, 0.75 * len(names)), 3.0))
+    figure, axes = plt.subplots(figsize=(min(WIDTH, max(5.0, 0.75 * len(names))), 3.0))
     width = 0.8 / len(shares)
     hatches = ("", "///", "...", "xxx")
     for i, (label, values) in enumerate(shares.items()):
@@ -148,18 +148,11 @@ def side_by_side(kept: dict[str, Path], captions: dict[str, str]) -> Figure:
     return close(figure)
 
 
-ACROSS = 4  # panels of samples_by_group in a row
-
-
 def samples_by_group(kept: dict[str, Path], names: tuple[str, ...]) -> Figure:
     """What `save_examples` wrote, a panel for each method (key -> path); names: of the groups, for the rows."""
     names = names[:FEW]
-    rows, columns = -(-len(kept) // ACROSS), min(ACROSS, len(kept))
-    size = (2.6 * columns + 0.6, rows * (0.3 * len(names) + 0.5))
-    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
-    for panel in axes.flat[len(kept) :]:
-        panel.set_axis_off()
-    for panel, (key, path) in zip(axes.flat, kept.items(), strict=False):
+    figure, _, used = panels(len(kept), 4, 0.25 * len(names) + 0.4)
+    for panel, (key, path) in zip(used, kept.items(), strict=True):
         with Image.open(path) as image:
             pixels = np.asarray(image)
         panel.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")

@@ -7,7 +7,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from tiwlib.measures.intervals import BOUNDS, FEW, as_text, clipped, mean_interval
-from tiwlib.plots.style import close, in_lines, plain, style_of
+from tiwlib.plots.style import WIDTH, close, in_lines, panels, plain, style_of
 from tiwlib.runs.tables import in_order, run_label
 
 
@@ -29,9 +29,8 @@ def comparison(
     column -> name of a set -> its value, drawn as a line across the panel.
     """
     order = in_order(frame.method)
-    size = (2.3 * len(measures) + 0.9, 0.36 * len(order) + (1.6 if context else 1.2))
-    figure, axes = plt.subplots(1, len(measures), figsize=size, squeeze=False, sharey=True)
-    for panel, (column, label) in zip(axes[0], measures.items(), strict=True):
+    figure, axes, used = panels(len(measures), 3, 0.27 * len(order) + (1.5 if context else 1.1), sharey=True)
+    for panel, (column, label) in zip(used, measures.items(), strict=True):
         for row, key in enumerate(order):
             values = frame[column][frame.method == key].dropna()
             panel.barh(row, values.mean(), height=0.7, color="0.85")
@@ -90,7 +89,7 @@ def distance_table(sets: dict[str, dict]) -> pd.DataFrame:
 
 def share_lines(shares: dict[str, list[float]], names: tuple[str, ...]) -> Figure:
     """Share of each group among the samples, a mark for each method; equal shares in grey. shares: key -> (G,)."""
-    figure, axes = plt.subplots(figsize=(max(5.0, 0.85 * len(names)), 3.2))
+    figure, axes = plt.subplots(figsize=(WIDTH, 3.0))
     axes.axhline(1 / len(names), color="0.7", linewidth=4, alpha=0.6, label="equal shares")
     order = in_order(shares)
     for i, key in enumerate(order):

@@ -9,8 +9,24 @@ from matplotlib.figure import Figure
 
 from tiwlib.measures.intervals import mean_interval
 from tiwlib.noise import vp_time
-from tiwlib.plots.style import close
+from tiwlib.plots.style import WIDTH, close, panels
 from tiwlib.runs.tables import TIME
+
+# What axes call the measures of a ratio, and what they are drawn against.
+RATIO_LABELS = {
+    "heldout_loss": "held-out loss (nats)",
+    "fresh_loss": "loss on fresh images (nats)",
+    "ratio_error": "integrated error of $r$",
+    "score_error": r"error of $\sigma\nabla\log r$",
+    "corrected_score_error": "error of the score",
+    "share": "minority share",
+    "share_error": "error of the minority share",
+    "variation_after_weighting": "total variation of shares\nafter weighting",
+    "steps": "training length (steps)",
+    "reference": "reference points",
+    "n_reference": "size of the reference set",
+    "threshold": r"corrected only above this $\sigma$",
+}
 
 
 def ratio_error_against_sigma(frame: pd.DataFrame) -> Figure:
@@ -23,9 +39,9 @@ def ratio_error_against_sigma(frame: pd.DataFrame) -> Figure:
     clean = frame[frame.estimator == "time-independent"].groupby(["lengths", "seed"]).error.mean()
     unit = clean.reindex(pd.MultiIndex.from_frame(frame[["lengths", "seed"]])).to_numpy()
     frame = frame.assign(relative=frame.error / unit)
-    panels = list(dict.fromkeys(frame.lengths))
-    figure, axes = plt.subplots(1, len(panels), figsize=(4.6 * len(panels), 3.4), squeeze=False, sharey=True)
-    for panel, lengths in zip(axes[0], panels, strict=True):
+    variants = list(dict.fromkeys(frame.lengths))
+    figure, axes, used = panels(len(variants), 2, 2.9, sharey=True)
+    for panel, lengths in zip(used, variants, strict=True):
         part = frame[(frame.lengths == lengths) & (frame.estimator == "time-dependent")]
         curves = part.pivot(index="t", columns="seed", values="relative")  # (times, seeds)
         low, high = np.array([mean_interval(values)[1:] for values in curves.to_numpy()]).T
@@ -33,7 +49,7 @@ def ratio_error_against_sigma(frame: pd.DataFrame) -> Figure:
         panel.plot(curves.mean(axis=1), color="C0", label="time-dependent, $r(x, \\sigma)$")
         panel.axhline(1, color="C1", linestyle="--", label="time-independent, $r(x_0)$")
         panel.set_title(f"{lengths}: {curves.to_numpy().mean():.2f}" if lengths else "")
-        panel.set(xlabel=r"diffusion time $t$  (VP; $\sigma(t)$ on top)", xlim=(0, 1), ylim=(0, None))
+        panel.set(xlabel=r"diffusion time $t$ ($\sigma(t)$ on top)", xlim=(0, 1), ylim=(0, None))
         top = panel.secondary_xaxis("top")
         sigmas = torch.tensor([0, 0.5, 1, 2, 5, 20, 100])
         top.set_xticks(vp_time(sigmas), [f"{s:g}" for s in sigmas])
@@ -63,7 +79,7 @@ def along_shift(ratios: dict, mode: tuple[float, float], shift: tuple[float, flo
 
 def calibration(frame: pd.DataFrame) -> Figure:
     """Probability of being a reference sample against its frequency. frame: columns predicted, observed, seed."""
-    figure, axes = plt.subplots(figsize=(3.6, 3.4))
+    figure, axes = plt.subplots(figsize=(3.3, 3.1))
     axes.plot((0, 1), (0, 1), color="0.7", linewidth=3, alpha=0.7, label="calibrated")
     for i, (_, part) in enumerate(frame.groupby("seed")):
         label = "one line a seed" if i == 0 else None
@@ -94,9 +110,8 @@ def fit_history(histories: dict[str, pd.DataFrame], kept: dict[str, int]) -> Fig
 
     Keys: TIME of runs.tables, "time_dependent" or "time_independent".
     """
-    figure, axes = plt.subplots(
-        1, len(histories), figsize=(4.2 * len(histories) + 2.2, 2.9), sharey=True, squeeze=False
-    )
+    size = (min(WIDTH, 4.2 * len(histories) + 2.2), 2.7)
+    figure, axes = plt.subplots(1, len(histories), figsize=size, sharey=True, squeeze=False)
     for panel, (name, history) in zip(axes[0], histories.items(), strict=True):
         panel.axhline(np.log(2), color="0.6", linewidth=1, label="chance level, log 2")
         panel.plot(history.step, history.train_loss, "--", color="0.35", label="training")
@@ -116,16 +131,14 @@ def weights(frame: pd.DataFrame, least_ratio: float | None = None) -> Figure:
     batches r = 0.01 is log10 w = -1.70, an edge. least_ratio: the smallest value that a correct clean ratio can have.
     """
     sigmas = sorted(frame.sigma.unique())
-    figure, axes = plt.subplots(
-        1, len(sigmas), figsize=(2.3 * len(sigmas) + 0.6, 3.1), sharex=True, sharey=True, squeeze=False
-    )
+    figure, axes, used = panels(len(sigmas), 3, 2.4, sharex=True, sharey=True)
     edges = sorted(frame.log10_w.unique())
     width = edges[1] - edges[0]
     styles = {
         "time-dependent": {"color": "C0", "alpha": 0.7, "linewidth": 0},
         "time-independent": {"fill": False, "edgecolor": "black", "linewidth": 0.8, "hatch": "////"},
     }
-    for panel, sigma in zip(axes[0], sigmas, strict=True):
+    for panel, sigma in zip(used, sigmas, strict=True):
         lines = []
         for estimator, style in styles.items():
             part = frame[(frame.sigma == sigma) & (frame.estimator == estimator)]
@@ -147,7 +160,8 @@ def weights(frame: pd.DataFrame, least_ratio: float | None = None) -> Figure:
     low = int(np.floor(min(seen.min(), -2.2)))
     ticks = range(low, int(np.ceil(seen.max())) + 1)
     axes[0][0].set_xticks(ticks, [f"$10^{{{tick}}}$" for tick in ticks])
-    axes[0][0].set(xlim=(low, ticks[-1]), ylabel="share of the biased images")
+    axes[0][0].set_xlim(low, ticks[-1])
+    figure.supylabel("share of the biased images", fontsize="medium")
     lines = axes[0][0].get_legend_handles_labels()
     figure.legend(*lines, loc="outside upper center", ncols=3, frameon=False)
     sns.despine(figure)

@@ -1,6 +1,7 @@
 """One style for every figure: a method has one colour, one marker and one line everywhere, and all are told apart."""
 
 import matplotlib.pyplot as plt
+import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
 
@@ -9,6 +10,9 @@ from tiwlib.runs.tables import method_of
 
 sns.set_theme(context="paper", style="ticks", palette="colorblind", font_scale=1.1)
 plt.rcParams.update({"figure.constrained_layout.use": True, "axes.grid": False, "axes.titlesize": "medium"})
+
+# Inches: a column of the book. A wider figure is scaled down there, and its text becomes too small.
+WIDTH = 7.4
 
 # Colour, marker and line of each method; the colours are Okabe and Ito's, for readers of any colour vision.
 METHOD_STYLE = {
@@ -63,6 +67,20 @@ def _others() -> list[str]:
     from tiwlib.baselines import BASELINES
 
     return [name for name in BASELINES if name not in METHOD_STYLE]
+
+
+def panels(number: int, most: int, height: float, **options) -> tuple[Figure, np.ndarray, list[plt.Axes]]:
+    """A figure of a column's width with `number` panels in even rows of at most `most`, `height` inches a row.
+
+    options: of plt.subplots. Returns the figure, all axes (rows, columns), and those in use, in order.
+    """
+    rows = -(-number // most)
+    columns = -(-number // rows)
+    figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, height * rows), squeeze=False, **options)
+    for at, panel in enumerate(axes.flat[number:], number):
+        panel.set_axis_off()
+        axes.flat[at - columns].tick_params(labelbottom=True)  # nothing stands below it
+    return figure, axes, list(axes.flat[:number])
 
 
 def close(figure: Figure) -> Figure:

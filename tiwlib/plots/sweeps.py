@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
 
 from tiwlib.measures.intervals import mean_interval
-from tiwlib.plots.style import close, in_lines, style_of
+from tiwlib.plots.style import WIDTH, close, in_lines, style_of
 from tiwlib.runs.tables import in_order, run_label
 
 
@@ -25,7 +25,8 @@ def against(frame: pd.DataFrame, x: str, xlabel: str, measures: dict[str, str]) 
 
     frame: columns method (key), x, seed and the measures; measures: column -> axis label.
     """
-    figure, axes = plt.subplots(1, len(measures), figsize=(3.6 * len(measures), 3.3), squeeze=False)
+    size = (min(WIDTH, 3.6 * len(measures)), 3.1)
+    figure, axes = plt.subplots(1, len(measures), figsize=size, squeeze=False)
     ticks = sorted(frame[x].unique())
     for panel, (column, label) in zip(axes[0], measures.items(), strict=True):
         for i, method in enumerate(in_order(frame.method)):
@@ -38,7 +39,7 @@ def against(frame: pd.DataFrame, x: str, xlabel: str, measures: dict[str, str]) 
         panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         panel.xaxis.set_minor_locator(NullLocator())
     lines = axes[0][0].get_legend_handles_labels()
-    figure.legend(*lines, loc="outside upper center", ncols=len(lines[1]), frameon=False)
+    figure.legend(*lines, loc="outside upper center", ncols=min(4, len(lines[1])), frameon=False)
     sns.despine(figure)
     return close(figure)
 
@@ -71,7 +72,7 @@ def differences(frame: pd.DataFrame, base: str, measures: dict[str, str]) -> Fig
     frame: columns method (key), seed and the measures; measures: column -> axis label.
     """
     order = [method for method in in_order(frame.method) if method != base]
-    size = (3.4 * len(measures) + 0.8, 0.42 * len(order) + 1.1)
+    size = (min(WIDTH, 3.4 * len(measures) + 0.8), 0.42 * len(order) + 1.1)
     figure, axes = plt.subplots(1, len(measures), figsize=size, squeeze=False, sharey=True)
     for panel, (column, label) in zip(axes[0], measures.items(), strict=True):
         wide = frame.pivot(index="seed", columns="method", values=column)

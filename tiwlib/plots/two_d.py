@@ -11,13 +11,13 @@ from matplotlib.figure import Figure
 from tiwlib.gaussians import MODES, ExactRatio
 from tiwlib.measures.intervals import mean_interval
 from tiwlib.objectives import weight_and_correction
-from tiwlib.plots.style import close, style_of
+from tiwlib.plots.style import WIDTH, close, panels, style_of
 from tiwlib.runs.tables import run_label
 
 EXTENT = 5.0  # of every field, in both directions
 SIGMAS = (0.1, 1.0, 3.0)  # a row of panels for each
-DENSITIES = np.outer([1e-4, 1e-3, 1e-2], [1, 2, 5]).flatten().tolist() + [0.1]  # the largest is 0.13
-RATIOS = np.linspace(-1, 1, 17)  # the exact log r runs from log 0.625 to log 2.5
+DENSITIES = np.outer([1e-4, 1e-3, 1e-2], [1, 3]).flatten().tolist() + [0.1]  # the largest is 0.13
+RATIOS = np.linspace(-1, 1, 11)  # the exact log r runs from log 0.625 to log 2.5
 LOG_RATIO = r"$\log r$ and its gradient"
 
 
@@ -55,7 +55,7 @@ def _density(panel, density, level: float):
 
 
 def _log_ratio(panel, ratio, level: float):
-    points, arrows = plane(EXTENT, 101), plane(0.85 * EXTENT, 13)
+    points, arrows = plane(EXTENT, 101), plane(0.85 * EXTENT, 11)
     sigma = torch.full((len(points),), level)
     with torch.no_grad():
         values = ratio.log_ratio(points, sigma)
@@ -67,7 +67,7 @@ def _log_ratio(panel, ratio, level: float):
 
 def _fields(columns: list[tuple]) -> tuple[Figure, np.ndarray, list]:
     """A row for each sigma, a column for each (title, function that draws, what it draws); a shade of each column."""
-    size = (2.7 * len(columns) + 0.9, 2.5 * len(SIGMAS) + 0.3)
+    size = (WIDTH, 1.95 * len(SIGMAS) + 0.3)
     options = {"figsize": size, "sharex": True, "sharey": True, "squeeze": False}
     figure, axes = plt.subplots(len(SIGMAS), len(columns), **options)
     shades = []
@@ -117,21 +117,16 @@ def log_ratios(ratios: dict[str, object]) -> Figure:
 
 
 def samples_2d(samples: dict[str, torch.Tensor], shares: dict[str, str], extent: float = 6.0) -> Figure:
-    """The first 600 samples of several models side by side, six in a row, each titled with its minority share."""
-    rows = -(-len(samples) // 6)
-    columns = -(-len(samples) // rows)
-    size = (2.3 * columns, 2.6 * rows)
-    figure, axes = plt.subplots(rows, columns, figsize=size, sharex=True, sharey=True, squeeze=False)
-    for panel in axes.flat[len(samples) :]:
-        panel.set_axis_off()
-    for panel, (name, x) in zip(axes.flat, samples.items(), strict=False):
-        x = x[:600]  # more would hide one another
+    """The first samples of several models side by side, five in a row, each titled with its minority share."""
+    figure, axes, used = panels(len(samples), 5, 2.0, sharex=True, sharey=True)
+    for panel, (name, x) in zip(used, samples.items(), strict=True):
+        x = x[: 3000 // len(samples)]  # more would hide one another, and make the picture large
         minority = x.sum(1) > 0
         for part, marker, colour in ((x[~minority], "o", "0.55"), (x[minority], "^", "#8B1A1A")):
             panel.scatter(
-                *part.numpy().T, s=4, marker=marker, color=colour, alpha=0.5, linewidth=0, rasterized=True
+                *part.numpy().T, s=3, marker=marker, color=colour, alpha=0.6, linewidth=0, rasterized=True
             )
-        panel.set_title(f"{name}\nminority {shares[name]}")
+        panel.set_title(f"{name}\nminority {shares[name]}", fontsize="small")
         panel.set(xlim=(-extent, extent), ylim=(-extent, extent), xticks=(-4, 0, 4), yticks=(-4, 0, 4))
         panel.set_aspect("equal")
     for panel in axes[-1]:

@@ -5,7 +5,7 @@ import re
 
 import pandas as pd
 
-from tiwlib.measures.intervals import mean_interval
+from tiwlib.measures.intervals import cell
 from tiwlib.objectives import METHODS
 from tiwlib.runs.cache import PROJECT
 from tiwlib.runs.record import differences
@@ -151,9 +151,7 @@ def summary(frame: pd.DataFrame, measures) -> dict[str, dict]:
     for key, part in frame.groupby("method", sort=False):
         rows[key] = {"seeds": len(part)}
         for name in measures:
-            values = part[name].tolist()
-            mean, low, high = mean_interval(values) if len(values) > 1 else (values[0], None, None)
-            rows[key][name] = {"mean": mean, "low": low, "high": high, "seeds": values}
+            rows[key][name] = cell(part[name])
     return rows
 
 
@@ -172,7 +170,5 @@ def paired(frame: pd.DataFrame, base: str, measures) -> dict[str, dict]:
             continue
         rows[key] = {"pairs": len(pairs)}
         for name in measures:
-            values = [of_method[key][name][pair] - of_method[base][name][pair] for pair in pairs]
-            mean, low, high = mean_interval(values)
-            rows[key][name] = {"mean": mean, "low": low, "high": high, "seeds": values}
+            rows[key][name] = cell(of_method[key][name][pair] - of_method[base][name][pair] for pair in pairs)
     return rows
