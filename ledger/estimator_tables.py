@@ -1,6 +1,8 @@
 """The tables of docs/estimators.md: trained denoisers by the estimator of their ratio, and the benchmarks of ratios."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import wraps
+from pathlib import Path
 
 import pandas as pd
 
@@ -34,6 +36,19 @@ def estimators() -> str:
 
 
 # ---------------------------------------------------------------- rows of benchmarks
+
+
+def where_measured(table: Callable[[], str]) -> Callable[[], str]:
+    """The table, or a line in its place that names the rows which no benchmark has made yet."""
+
+    @wraps(table)
+    def text() -> str:
+        try:
+            return table()
+        except FileNotFoundError as missing:
+            return f"Not measured yet: `{Path(missing.filename).stem}`."
+
+    return text
 
 
 def seeds_text(rows: pd.DataFrame) -> str:
@@ -120,11 +135,13 @@ def estimators_measures() -> str:
     return "\n".join([*lines, "", f"Means. {seeds_text(rows)}"])
 
 
+@where_measured
 def tries() -> str:
     """The tries of the estimators on validation splits of the digits."""
     return of_tries(benchmark("estimators-tuning"), ["estimator", "attempt"], of_estimator, ON_DIGITS)
 
 
+@where_measured
 def tries_two_d() -> str:
     """The same on validation seeds of the 2-D example."""
     rows = benchmark("estimators-tuning-two-d")
@@ -157,6 +174,7 @@ def of_tries(rows: pd.DataFrame, by: list[str], named, measures: dict[str, str])
     return "\n".join(lines)
 
 
+@where_measured
 def ratio_terms() -> str:
     """The tries of terms in the discriminator's loss, on validation seeds."""
     points, digits = benchmark("ratio-terms-two-d"), benchmark("ratio-terms-digits")
@@ -182,12 +200,14 @@ def by_batch(part: str) -> tuple[pd.DataFrame, list[str]]:
     return rows, list(dict.fromkeys(label))
 
 
+@where_measured
 def gradient_noise() -> str:
     """The variance of each method's gradient on the exact ratio, by noise level."""
     rows, order = by_batch("noise")
     return crossed(rows, "method,_batches", order, "level", "sigma {:g}", "noise")
 
 
+@where_measured
 def trained_on_exact() -> str:
     """The error of trained scores on the exact ratio."""
     rows, order = by_batch("trained")
@@ -201,6 +221,7 @@ def trained_on_exact() -> str:
     return "\n".join([*lines, "", seeds_text(rows)])
 
 
+@where_measured
 def minimisers_apart() -> str:
     """How far both minimisers on one estimated ratio are from the truth, and from each other."""
     rows = benchmark("same-ratio-bias")

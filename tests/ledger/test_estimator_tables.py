@@ -55,3 +55,8 @@ def test_tries_are_named_by_their_options():
         rows, ["estimator", "attempt"], lambda r: (r.estimator, r.options), {"error": "error"}
     )
     assert cells(table)["plain"] == ["steps 600, lr 0.001", "0.5 (0.25, 0.75)", "2"]
+
+
+def test_rows_that_no_benchmark_has_made_are_named(monkeypatch, tmp_path):
+    monkeypatch.setattr("tiwlib.runs.tables.PROJECT", tmp_path)
+    assert tables.tries() == "Not measured yet: `estimators-tuning`."
