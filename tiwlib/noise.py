@@ -31,18 +31,11 @@ def loss_weight(sigma: Tensor, sigma_data: float) -> Tensor:
 class LogNormal:
     """EDM's distribution of the noise level in training: log sigma ~ N(P_mean, P_std^2).
 
-    The defaults are EDM's, for sigma_data = 0.5. A mean that is not finite, or a deviation that is not positive and
-    finite, is a ValueError.
+    The defaults are EDM's, for sigma_data = 0.5.
     """
 
     P_mean: float = -1.2
     P_std: float = 1.2
-
-    def __post_init__(self):
-        if not math.isfinite(self.P_mean):
-            raise ValueError(f"noise_mean={self.P_mean}: must be finite")
-        if not 0 < self.P_std < math.inf:
-            raise ValueError(f"noise_std={self.P_std}: must be positive and finite")
 
     @classmethod
     def for_data(cls, sigma_data: float) -> "LogNormal":

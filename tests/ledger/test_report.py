@@ -49,16 +49,11 @@ def test_what_the_readme_reads_in_the_digits_table_is_in_the_records(committed):
     paired = found["differences"]["dsm_ref_minus_tiw_dsm"]
     assert paired["total_variation"]["high"] < 0
     assert paired["frechet"]["low"] < 0 < paired["frechet"]["high"]
-    sets = tables.record("metrics", "05_train", "digits-lt-tiw_dsm-seed0")["context"]
-    lowest = min(cell["mean"] for cell in frechet.values())
-    assert sets["reference"]["frechet"] < lowest
     rival = found["differences"]["iw_dsm_minus_tiw_dsm"]
-    assert all(rival[name]["low"] < 0 < rival[name]["high"] for name in NAMES)
-    assert max(rival[name]["high"] for name in ("recall", "nearest")) < 0
-    for one, other in (("w_only", "dsm_obs_half"), ("c_only", "tiw_dsm")):
-        for cells in (shares, frechet):  # the intervals overlap
-            assert cells[one]["low"] < cells[other]["high"] and cells[other]["low"] < cells[one]["high"]
-    assert abs(mean["w_only"] - mean["dsm_obs_half"]) < abs(mean["tiw_dsm"] - mean["dsm_obs_half"])
+    assert all(rival[name]["low"] < 0 < rival[name]["high"] for name in (*NAMES, "recall"))
+    assert rival["nearest"]["high"] < 0
+    assert all(len(shares[key]["seeds"]) == 1 for key in ("w_only", "c_only", "dsm_obs_half"))
+    assert found["differences"]["dsm_obs_minus_tiw_dsm"]["total_variation"]["low"] > 0
     assert mean["dsm_ref"] < mean["tiw_dsm"] < mean["dsm_obs_half"]
     copies, drawn = table["dsm_ref"], table["tiw_dsm"]
     assert copies["recall"]["high"] < 0.1 < drawn["recall"]["low"]

@@ -123,7 +123,10 @@ def test_who_launches_processes_and_is_told_to_end_hands_it_on(params):
     params |= {"num_processes": 2, "steps": 100_000, "checkpoint_minutes": 60.0, "method": "dsm_obs"}
     folder = from_parameters(params).folder
     code = f"from tiwlib.runs.processes import *; launch({params!r}, Path({str(folder)!r}))"
-    started = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    shown = {
+        name: value for name, value in os.environ.items() if name != "TQDM_DISABLE"
+    }  # the bar tells of a step
+    started = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, env=shown)
     log = folder / "log.txt"
     while not (log.exists() and "step/s" in log.read_text()):
         assert started.poll() is None, started.stderr.read()

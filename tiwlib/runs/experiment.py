@@ -232,6 +232,8 @@ def from_parameters(params: dict, accelerator: Accelerator | None = None) -> Exp
     config = ExperimentConfig.from_parameters(params)
     if params["run"]:
         runs.checked_name(params["run"])
+    if params["noise_std"] <= 0:
+        raise ValueError(f"noise_std={params['noise_std']}: must be positive")
     levels = LogNormal(params["noise_mean"], params["noise_std"])
     problem = of_images(bias.from_parameters(params, runs.PROJECT), params["sigma_data"], levels)
     name = params["run"] or config.name(problem.name)

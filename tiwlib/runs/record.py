@@ -87,10 +87,11 @@ class Run:
         from PIL import Image
 
         path, content = self.folder / "figures" / name, io.BytesIO()
-        figure.savefig(content, dpi=200, bbox_inches="tight")
-        with naming(path), Image.open(content) as image:
+        with naming(path):
             path.parent.mkdir(exist_ok=True)
             figure.savefig(path.with_suffix(".pdf"), bbox_inches="tight", metadata={"CreationDate": None})
+        figure.savefig(content, dpi=200, bbox_inches="tight")
+        with naming(path), Image.open(content) as image:
             levels = image.convert("RGB").point(lambda value: 17 * round(value / 17))
             levels.quantize(256).save(path.with_suffix(".png"), optimize=True)
         return DisplayedImage(filename=str(path.with_suffix(".png")))
