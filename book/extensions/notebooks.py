@@ -10,6 +10,7 @@ from pathlib import Path
 from docutils import nodes
 
 PROJECT = Path(__file__).resolve().parents[2]
+DOTS = 200  # an inch of a figure: runs/record.py
 BOOKKEEPING = "bookkeeping"  # the tag of cells that a reader of the page may skip
 
 
@@ -29,12 +30,21 @@ def describe_figures(app, doctree) -> None:
     """A figure without an alternative text (the cell's metadata: mystnb.image.alt) gets its caption as one.
 
     The caption is the paragraph below it that begins with a bold "Figure"; without one its section's title stands in.
-    Each also gets a width, for Sphinx links scaled images to their full size; the style sheet undoes the scaling.
+    Each also gets a width, for Sphinx links scaled images to their full size. That of a notebook's figure is its width
+    in inches, which has 200 dots; of others the style sheet undoes the scaling.
     """
     for image in doctree.findall(nodes.image):
         if not image.get("alt"):
             image["alt"] = caption(image)
         image["width"] = "100%"
+        if app.env.docname.startswith("notebooks/") and (pixels := width_of(Path(app.srcdir, image["uri"]))):
+            image["width"] = f"{pixels / DOTS:.2f}in"
+
+
+def width_of(path: Path) -> int | None:
+    """The width of a PNG in pixels; None for another file."""
+    start = path.read_bytes()[:24]
+    return int.from_bytes(start[16:20], "big") if start.startswith(b"\x89PNG") else None
 
 
 def caption(image: nodes.image) -> str:

@@ -108,6 +108,7 @@ def test_what_a_notebook_gets(tmp_path):
         "nbformat_minor": 4,
     }
     (source / "notebooks" / "01_a.ipynb").write_text(json.dumps(notebook))
+    encoded_width = int.from_bytes(base64.b64decode(PNG)[16:20], "big")
     done = build(tmp_path, source, repository="owner/name")
     assert done.returncode == 0, done.stderr
     page = Book(tmp_path / "html").pages["notebooks/01_a.html"]
@@ -121,6 +122,8 @@ def test_what_a_notebook_gets(tmp_path):
         "Figure of the section “A notebook”",
         "Figure: modes. One bold word, and x.",
     ]
+    styles = [image["style"] for image in page.find("article").find_all("img")]
+    assert styles == [f"width: {encoded_width / 200:.2f}in;"] * 3, "200 dots of a figure are an inch"
     buttons = [a["href"] for a in page.find(class_="launch").find_all("a")]
     assert buttons[1].startswith("https://mybinder.org/v2/gh/owner/name/main")
     assert buttons[2] == "https://colab.research.google.com/github/owner/name/blob/main/notebooks/01_a.ipynb"

@@ -94,7 +94,7 @@ class Run:
         with naming(path), Image.open(content) as image:
             levels = image.convert("RGB").point(lambda value: 17 * round(value / 17))
             levels.quantize(256).save(path.with_suffix(".png"), optimize=True)
-        return DisplayedImage(filename=str(path.with_suffix(".png")))
+        return DisplayedImage(filename=str(path.with_suffix(".png")), retina=True)  # shown at 100 dots
 
     def finish(self, metrics: dict, device: str = "cpu") -> Path:
         """Write provenance.json, then metrics.json; returns the folder. NaN is refused."""
