@@ -14,18 +14,17 @@ import time
 from pathlib import Path
 
 import machine
-import numpy as np
 import torch
 from rows import fill, seeds_of
 
 from tiwlib import estimators, runs
-from tiwlib.closed_form import EVALUATION_SEED, ratio_errors
-from tiwlib.data import batch, bias
+from tiwlib.closed_form import ratio_errors
+from tiwlib.data import bias
 from tiwlib.data.problems import Problem, gmm, of_images
 from tiwlib.gaussians import TWO_D_PAIRS
 from tiwlib.measures import weights
+from tiwlib.measures.implied import weighted_batch
 from tiwlib.measures.shares import total_variation
-from tiwlib.noise import expand
 from tiwlib.ratio import FittedRatio
 from tiwlib.runs.config import ExperimentConfig
 from tiwlib.runs.experiment import Experiment
@@ -108,21 +107,6 @@ def problem_of(setting: str, seed: int) -> Problem:
     return of_images(bias.load(setting, runs.PROJECT / "data", seed=seed))
 
 
-@torch.no_grad()
-def variation_of_batches(ratio, problem: Problem, level: float, draws: int = 4) -> float:
-    """Total variation from the reference shares of half-and-half batches of the training images, weighted by 2 d."""
-    generator, images = torch.Generator().manual_seed(EVALUATION_SEED), problem.images
-    total = np.zeros(len(images.data.group_names))
-    for part in (images.split.biased, images.split.reference):
-        x0 = batch(images.data.images, part)
-        for _ in range(draws):
-            sigma = torch.full((len(x0),), level)
-            x = x0 + expand(sigma, x0) * torch.randn(x0.shape, generator=generator)
-            d = ratio.log_ratio(x, sigma).sigmoid().double().numpy()
-            total += np.bincount(images.data.groups[part], d / len(x0), minlength=len(total))
-    return total_variation(total / total.sum(), images.shares()["reference"])
-
-
 def megabytes(fitted) -> float:
     """What a ratio keeps in memory while a denoiser is trained on it."""
     return sum(t.numel() * t.element_size() for t in fitted.network.state_dict().values()) / 2**20
@@ -132,10 +116,10 @@ def judged(fitted, problem: Problem) -> dict:
     """What is known of a ratio on images without a denoiser."""
     row = {"fresh_loss": weights.fresh_loss(fitted, problem.images, problem.noise_distribution)}
     row["variation_after_weighting"] = weights.variation_after_weighting(fitted, problem.images)
-    row |= {
-        f"variation_of_batches_{level:g}".replace(".", "_"): variation_of_batches(fitted, problem, level)
-        for level in LEVELS
-    }
+    fair = problem.images.shares()["reference"]
+    for level in LEVELS:
+        shares, _ = weighted_batch(fitted, problem.images, level, 0.5)  # half-and-half batches
+        row[f"variation_of_batches_{level:g}".replace(".", "_")] = total_variation(shares, fair)
     return row | {
         "heldout_loss": fitted.heldout_loss,
         "calibration_error": weights.calibration_error(fitted.heldout),

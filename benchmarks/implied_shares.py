@@ -1,0 +1,80 @@
+"""The group shares that a method aims at with its ratio, by noise level, before a denoiser is trained.
+
+    python benchmarks/implied_shares.py digits-lt digits-colour-90
+
+A row for each finished TIW-DSM and IW-DSM run of these settings and each noise level: a ratio that the run has left in
+the cache is taken from there, another one is fitted again. tiwlib/measures/implied.py says how the shares are found.
+The record is benchmarks/results/implied-shares.json; rows that are there are not made again.
+"""
+
+import argparse
+from functools import lru_cache
+from pathlib import Path
+
+import machine
+import torch
+from rows import fill
+
+from tiwlib import runs
+from tiwlib.measures.implied import implied
+from tiwlib.measures.shares import total_variation
+from tiwlib.objectives import Ratio
+from tiwlib.runs.experiment import NOTEBOOK, Experiment, from_parameters
+
+NAME = "implied-shares"
+LEVELS = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)  # sigma; the groups of both settings are decided among these
+
+
+def asked(settings: list[str], trained: list[dict]) -> list[dict]:
+    """A run and a level for each row, by seed: runs without a power of the weight or a mixture of their own.
+
+    IW-DSM asks the ratio of clean images alone, so it has one row a run.
+    """
+    as_they_are = {"alpha": 1.0, "reference_fraction": None}
+    chosen = [
+        (params["seed"], record["run"], params["method"])
+        for record in trained
+        if (params := record["params"])["setting"] in settings
+        and params["method"] in ("tiw_dsm", "iw_dsm")
+        and as_they_are.items() <= params.items()
+    ]
+    return [
+        {"run": run, "level": level}
+        for _, run, method in sorted(chosen)
+        for level in (LEVELS if method == "tiw_dsm" else LEVELS[:1])
+    ]
+
+
+@lru_cache(maxsize=1)
+def experiment_and_ratio(run: str) -> tuple[Experiment, Ratio]:
+    """A finished run's experiment and the ratio that it has fitted, from the cache or fitted again."""
+    params = runs.read_record(runs.results_root() / NOTEBOOK / run)["params"]
+    experiment = from_parameters(params | {"run": ""})
+    return experiment, experiment.ratio()
+
+
+def row(run: str, level: float) -> list[dict]:
+    """The shares that a run's ratio sets at one level, and their total variation from the reference shares."""
+    experiment, ratio = experiment_and_ratio(run)
+    images, config = experiment.problem.images, experiment.config
+    shares = implied(ratio, images, level, experiment.reference_fraction)
+    made = {f"shares_{name}": part.tolist() for name, part in shares.items()}
+    fair = images.shares()["reference"]
+    made |= {f"variation_{name}": total_variation(part, fair) for name, part in shares.items()}
+    about = {"setting": experiment.problem.name, "method": config.method, "ratio": config.estimator}
+    return [about | {"seed": config.seed} | made]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("settings", nargs="+", help="names from `python -m tiwlib.data list`")
+    parser.add_argument("--out", type=Path, default=machine.RESULTS, help="folder of the record")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)  # networks this small lose time to a second thread
+    fill(options.out / f"{NAME}.json", asked(options.settings, runs.finished(NOTEBOOK)), row)
+
+
+if __name__ == "__main__":
+    main()
