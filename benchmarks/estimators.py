@@ -23,7 +23,7 @@ from tiwlib.data import bias
 from tiwlib.data.problems import Problem, gmm, of_images
 from tiwlib.gaussians import TWO_D_PAIRS
 from tiwlib.measures import weights
-from tiwlib.measures.implied import weighted_batch
+from tiwlib.measures.bias_left import weighted_batch
 from tiwlib.measures.shares import total_variation
 from tiwlib.ratio import FittedRatio
 from tiwlib.runs.config import ExperimentConfig

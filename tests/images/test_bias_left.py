@@ -1,4 +1,4 @@
-"""The shares that a ratio sets for the samples, against mixtures whose exact ratio is known."""
+"""What a ratio leaves of a bias, against mixtures whose exact ratio is known."""
 
 from types import SimpleNamespace
 
@@ -9,14 +9,14 @@ import torch
 from tiwlib.closed_form import One
 from tiwlib.data.images import ImageData
 from tiwlib.gaussians import ExactRatio, GaussianMixture
-from tiwlib.measures import implied
+from tiwlib.measures.bias_left import bias_left, weighted_batch
 from tiwlib.objectives import weight_and_correction
 
 SIZES = {"biased": (2100, 600, 300), "reference": (400, 300, 300)}  # images of each group
 MEANS = 0.6 * np.eye(3, 4)  # of the groups, in pixels of [-1, 1]
 STD = 0.1  # of every pixel around them
 PI = 0.25
-CHANCE = 0.03  # three standard deviations of a share at sigma = 3: 3 / sqrt(64 * 4000) of noise over means 0.85 apart
+CHANCE = 0.05  # of the bias: 256,000 noisy samples, means of groups that are known to 0.1 / sqrt(1000)
 
 
 def exact() -> ExactRatio:
@@ -41,35 +41,31 @@ def images():
     data = ImageData("mixture", stored, groups, ("a", "b", "c"), "")
     n = sum(SIZES["biased"])
     split = SimpleNamespace(biased=np.arange(n), reference=np.arange(n, len(groups)))
-    return SimpleNamespace(data=data, split=split)
+    fair, biased = (np.array(SIZES[name]) / sum(SIZES[name]) for name in ("reference", "biased"))
+    return SimpleNamespace(data=data, split=split, shares=lambda: {"biased": biased, "reference": fair})
 
 
-def test_shares_of_a_mixture_of_means_are_found_again():
-    shares = np.array([0.5, 0.2, 0.3])
-    assert np.allclose(implied.shares_of_mean(shares @ MEANS, MEANS), shares, atol=1e-12)
-
-
-def test_the_exact_ratio_aims_at_the_unbiased_shares_at_every_level(images):
-    fair = np.array(SIZES["reference"]) / 1000
+def test_the_exact_ratio_leaves_nothing_at_any_level(images):
     for level in (0.0, 0.3, 1.0, 3.0):
-        shares = implied.implied(OfImages(), images, level, PI)
-        assert np.abs(shares["both"] - fair).max() < CHANCE, level
+        assert abs(bias_left(OfImages(), images, level, PI)["both"]) < CHANCE, level
 
 
 def test_the_weight_alone_debiases_where_the_group_is_seen_and_not_under_noise(images):
-    fair, biased = np.array(SIZES["reference"]) / 1000, np.array(SIZES["biased"]) / 3000
-    batches = PI * fair + (1 - PI) * biased
-    clean = implied.implied(OfImages(), images, 0.0, PI)["weight"]
-    noisy = implied.implied(OfImages(), images, 3.0, PI)["weight"]
-    assert np.allclose(clean, fair, atol=1e-3)  # white noise of 0.1 hides no group
-    assert np.abs(noisy - batches).max() < 0.02
+    assert abs(bias_left(OfImages(), images, 0.0, PI)["weight"]) < CHANCE  # white noise of 0.1 hides no group
+    assert bias_left(OfImages(), images, 3.0, PI)["weight"] == pytest.approx(1, abs=CHANCE)
 
 
-def test_a_ratio_that_knows_nothing_leaves_the_shares_of_the_batches(images):
-    batches = PI * np.array(SIZES["reference"]) / 1000 + (1 - PI) * np.array(SIZES["biased"]) / 3000
-    shares = implied.implied(One(), images, 0.3, PI, draws=4)
-    assert np.allclose(shares["weight"], batches, atol=1e-6)  # torch.ones is single precision
-    assert np.abs(shares["both"] - batches).max() < CHANCE
+def test_a_ratio_that_knows_nothing_leaves_the_bias_of_the_batches(images):
+    for name, left in bias_left(One(), images, 3.0, PI, draws=1).items():
+        assert left == pytest.approx(1, abs=CHANCE), name
+
+
+def test_weighted_batches_have_the_reference_shares_without_noise(images):
+    shares, _ = weighted_batch(OfImages(), images, 0.0, PI)
+    assert np.allclose(shares, images.shares()["reference"], atol=1e-3)
+    shares, _ = weighted_batch(One(), images, 0.0, PI)
+    batches = PI * images.shares()["reference"] + (1 - PI) * images.shares()["biased"]
+    assert np.allclose(shares, batches, atol=1e-6)  # log r is single precision
 
 
 def test_the_mean_of_the_corrected_target_is_that_of_the_weighted_noisy_sample():

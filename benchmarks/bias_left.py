@@ -1,10 +1,10 @@
-"""The group shares that a method aims at with its ratio, by noise level, before a denoiser is trained.
+"""How much of the bias each method's ratio leaves in the mean of its samples, before a denoiser is trained.
 
-    python benchmarks/implied_shares.py digits-lt digits-colour-90
+    python benchmarks/bias_left.py digits-lt digits-colour-90
 
 A row for each finished TIW-DSM and IW-DSM run of these settings and each noise level: a ratio that the run has left in
-the cache is taken from there, another one is fitted again. tiwlib/measures/implied.py says how the shares are found.
-The record is benchmarks/results/implied-shares.json; rows that are there are not made again.
+the cache is taken from there, another one is fitted again. tiwlib/measures/bias_left.py says what is measured.
+The record is benchmarks/results/bias-left.json; rows that are there are not made again.
 """
 
 import argparse
@@ -16,12 +16,11 @@ import torch
 from rows import fill
 
 from tiwlib import runs
-from tiwlib.measures.implied import implied
-from tiwlib.measures.shares import total_variation
+from tiwlib.measures.bias_left import bias_left
 from tiwlib.objectives import Ratio
 from tiwlib.runs.experiment import NOTEBOOK, Experiment, from_parameters
 
-NAME = "implied-shares"
+NAME = "bias-left"
 LEVELS = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)  # sigma; the groups of both settings are decided among these
 
 
@@ -54,15 +53,12 @@ def experiment_and_ratio(run: str) -> tuple[Experiment, Ratio]:
 
 
 def row(run: str, level: float) -> list[dict]:
-    """The shares that a run's ratio sets at one level, and their total variation from the reference shares."""
+    """What the ratio of a run leaves of the bias at one level: by the weight alone, and with the correction."""
     experiment, ratio = experiment_and_ratio(run)
-    images, config = experiment.problem.images, experiment.config
-    shares = implied(ratio, images, level, experiment.reference_fraction)
-    made = {f"shares_{name}": part.tolist() for name, part in shares.items()}
-    fair = images.shares()["reference"]
-    made |= {f"variation_{name}": total_variation(part, fair) for name, part in shares.items()}
-    about = {"setting": experiment.problem.name, "method": config.method, "ratio": config.estimator}
-    return [about | {"seed": config.seed} | made]
+    problem, config = experiment.problem, experiment.config
+    left = bias_left(ratio, problem.images, level, experiment.reference_fraction)
+    about = {"setting": problem.name, "method": config.method, "ratio": config.estimator, "seed": config.seed}
+    return [about | left]
 
 
 def main(arguments: list[str] | None = None) -> None:
