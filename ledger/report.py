@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ledger import counted_once, measured
 from ledger.baseline_tables import baselines
+from ledger.bias_left import bias_left
 from ledger.estimator_tables import (
     blind_spot,
     estimators,
@@ -135,6 +136,7 @@ PAGES = {
     PROJECT / "docs" / "results.md": (
         *(
             hues,
+            bias_left,
             mnist14_sizes,
             subgroups,
             two_d,
