@@ -3,9 +3,9 @@
 import pandas as pd
 
 from ledger.claim import Claim
-from ledger.estimator_tables import seeds_text, text_of, where_measured
+from ledger.estimator_tables import seeds_text, where_measured
 from ledger.evidence import Values, difference, of_benchmark
-from ledger.markdown import header, row
+from ledger.markdown import header, row, text_of
 from ledger.rules import above, below, near
 from tiwlib.estimators import ESTIMATORS
 from tiwlib.objectives import METHODS

@@ -8,7 +8,7 @@ import pandas as pd
 
 from ledger.front import of_setting, record
 from ledger.image_tables import mark
-from ledger.markdown import cell_of, header, row
+from ledger.markdown import cell_of, header, row, text_of
 from tiwlib.estimators import ESTIMATORS
 from tiwlib.measures.intervals import as_text
 from tiwlib.objectives import METHODS
@@ -53,12 +53,6 @@ def where_measured(table: Callable[[], str]) -> Callable[[], str]:
 
 def seeds_text(rows: pd.DataFrame) -> str:
     return f"Seeds: {', '.join(map(str, sorted(rows.seed.unique())))}."
-
-
-def text_of(values: Iterable[float], metric: str = "") -> str:
-    """The mean of a cell's seeds with its interval; nothing where there is no row."""
-    values = list(values)
-    return as_text(cell_of(values), metric) if values else ""
 
 
 def crossed(rows: pd.DataFrame, by: str, order: Iterable[str], column: str, title: str, metric: str) -> str:

@@ -25,7 +25,7 @@ from ledger.estimator_tables import (
     tries,
     tries_two_d,
 )
-from ledger.front import headline, ledger, picture
+from ledger.front import headline, ledger, methods, picture
 from ledger.image_tables import (
     alphas,
     decided,
@@ -132,7 +132,7 @@ def folded(entries: list[dict], verdict: str) -> list[str]:
 
 
 PAGES = {
-    PROJECT / "README.md": (headline, picture, times, notebooks),
+    PROJECT / "README.md": (headline, methods, picture, times, notebooks),
     PROJECT / "docs" / "results.md": (
         *(
             hues,
