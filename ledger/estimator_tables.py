@@ -95,11 +95,13 @@ def blind_spot() -> str:
     return crossed(rows, "estimator", ESTIMATORS, "bias", "bias: {}", "ratio_error")
 
 
+@where_measured
 def estimators_digits() -> str:
     """What the weights of each estimator leave of the bias of unseen digits, by reference size."""
     return crossed(benchmark("estimators-digits"), "estimator", ESTIMATORS, **DIGITS)
 
 
+@where_measured
 def estimators_digits_gain() -> str:
     """The same, minus the plain estimator's."""
     return minus_plain(benchmark("estimators-digits"), **DIGITS)
@@ -118,6 +120,7 @@ MEASURES = {
 }
 
 
+@where_measured
 def estimators_measures() -> str:
     """All else that is measured of a ratio on the long-tailed digits, 50 reference images."""
     rows = benchmark("estimators-digits", setting="digits-lt")
