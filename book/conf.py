@@ -25,9 +25,11 @@ exclude_patterns += ["docs/ledger.md"]  # the same claims for GitHub; book/ledge
 suppress_warnings = ["ref.python"]
 
 extensions = ["myst_nb", "sphinx.ext.mathjax", "generated", "api", "mathjax", "repository", "notebooks"]
+extensions += ["typesetting"]
 
 nb_execution_mode = "off"
 nb_output_stderr = "remove"  # progress bars
+nb_merge_streams = True  # lines that a cell prints one after the other stand in one block
 nb_code_prompt_show = "Show the code of this bookkeeping cell"
 nb_code_prompt_hide = "Hide it"
 myst_enable_extensions = ["amsmath", "attrs_block", "attrs_inline", "colon_fence", "deflist", "dollarmath"]
