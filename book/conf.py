@@ -29,7 +29,6 @@ extensions += ["typesetting"]
 
 nb_execution_mode = "off"
 nb_output_stderr = "remove"  # progress bars
-nb_merge_streams = True  # lines that a cell prints one after the other stand in one block
 nb_code_prompt_show = "Show the code of this bookkeeping cell"
 nb_code_prompt_hide = "Hide it"
 myst_enable_extensions = ["amsmath", "attrs_block", "attrs_inline", "colon_fence", "deflist", "dollarmath"]

@@ -1,4 +1,4 @@
-"""What a notebook needs to become a page: bookkeeping cells folded, figures with a text and a link to full size.
+"""What a notebook needs to become a page: bookkeeping cells folded, lines joined, figures with a text and a link.
 
 And the list of notebooks on the first page.
 """
@@ -14,8 +14,8 @@ DOTS = 200  # an inch of a figure: runs/record.py
 BOOKKEEPING = "bookkeeping"  # the tag of cells that a reader of the page may skip
 
 
-def fold_bookkeeping(app, docname: str, source: list[str]) -> None:
-    """Cells with that tag show a line that unfolds them, by myst-nb's own tag."""
+def prepare(app, docname: str, source: list[str]) -> None:
+    """Cells with that tag show a line that unfolds them, by myst-nb's own tag; lines printed in a row are one block."""
     if app.env.doc2path(docname).suffix != ".ipynb":
         return
     notebook = json.loads(source[0])
@@ -23,7 +23,20 @@ def fold_bookkeeping(app, docname: str, source: list[str]) -> None:
         tags = cell["metadata"].get("tags", [])
         if BOOKKEEPING in tags:
             cell["metadata"]["tags"] = [*tags, "hide-input"]
+        if cell["cell_type"] == "code":
+            cell["outputs"] = joined(cell["outputs"])
     source[0] = json.dumps(notebook)
+
+
+def joined(outputs: list[dict]) -> list[dict]:
+    """Outputs of a cell; a stream that follows the same one goes on with it, for a kernel cuts them by the clock."""
+    found = []
+    for output in outputs:
+        if found and output["output_type"] == "stream" and found[-1].get("name") == output["name"]:
+            found[-1] = output | {"text": "".join(found[-1]["text"]) + "".join(output["text"])}
+        else:
+            found.append(output)
+    return found
 
 
 def describe_figures(app, doctree) -> None:
@@ -86,6 +99,6 @@ def took(name: str, text: str) -> str:
 
 
 def setup(app) -> dict:
-    app.connect("source-read", fold_bookkeeping)
+    app.connect("source-read", prepare)
     app.connect("doctree-read", describe_figures)
     return {"parallel_read_safe": True}

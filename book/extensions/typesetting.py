@@ -2,18 +2,22 @@
 
 from docutils import nodes
 
-WORDS, SENTENCES = 12, 45  # characters of a column's longest cell, from which on it has a least width
+WORDS, SENTENCES = 12, 28  # letters in a column's longest cell, from which on the column has a least width
+CODE = 15  # letters of a name in code, from which on it may be broken on a narrow screen
 
 
 def mark_columns(app, doctree) -> None:
-    """Cells of a column of words get the class "words", of one of sentences "sentences": book.css has their widths."""
-    for group in doctree.findall(nodes.tgroup):
-        rows = [row.children for row in group.findall(nodes.row)]
+    """Cells of a column of words, sentences or code get the class of that name, which has a width in book.css."""
+    for body in doctree.findall(nodes.tbody):
+        rows = [row.children for row in body.findall(nodes.row)]
+        rows += [row.children for head in body.parent.findall(nodes.thead) for row in head.findall(nodes.row)]
         for column in zip(*rows, strict=False):
-            longest = max(len(cell.astext()) for cell in column)
-            kind = "sentences" if longest > SENTENCES else "words" if longest > WORDS else None
-            for cell in column if kind else ():
-                cell["classes"].append(kind)
+            longest = max(sum(map(str.isalpha, cell.astext())) for cell in column[: len(body)])
+            kinds = ["sentences"] if longest > SENTENCES else ["words"] if longest > WORDS else []
+            literals = [code for cell in column for code in cell.findall(nodes.literal)]
+            kinds += ["code"] if any(len(code.astext()) > CODE for code in literals) else []
+            for cell in column:
+                cell["classes"] += kinds
 
 
 def glue_punctuation(app, doctree) -> None:
