@@ -16,9 +16,10 @@ from sample_images import encoded
 sys.path[:0] = [str(ROOT / "book" / "extensions")]
 import api  # noqa: E402
 import ledger_page  # noqa: E402
-import notebooks  # noqa: E402
 import paper_map  # noqa: E402
 import repository  # noqa: E402
+
+import notebooks  # noqa: E402
 
 PNG, OTHER_PNG = (base64.b64encode(encoded(seed)).decode() for seed in (0, 1))
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
