@@ -282,9 +282,6 @@ if has_groups:
     for key in records.in_order(table):
         print(f"{records.run_label(key):16s} total variation {table[key]['total_variation']['mean']:.2f}")
 
-# %% [markdown]
-# ## The record
-
 # %% tags=["bookkeeping"]
 results = {
     "readability": asdict(readability) | {"text": readability.text},
