@@ -29,7 +29,7 @@
 # at every noise level. The paper compares their squared errors, the first integrated over diffusion time:
 #
 # $$\int_0^1 \mathbb E_{p^{\sigma(t)}_{\rm bias}} (\hat r - r)(x, \sigma(t))^2\, dt
-# \quad\text{to}\quad \mathbb E_{p_{\rm bias}} (\hat r - r)(x_0)^2 .$$
+# \ \text{ to }\ \mathbb E_{p_{\rm bias}} (\hat r - r)(x_0)^2.$$
 #
 # In its one run the first is 39.1 % of the second. Here every number has an interval over seeds, each with its own
 # data.

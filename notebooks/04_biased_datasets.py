@@ -22,7 +22,7 @@
 # with biased shares $p_{\rm bias}(g)$, and few images $\mathcal D_{\rm ref}$ with equal ones. For a long tail of $G$
 # groups, numbered from 0, whose last one has $\rho$ times the images of the first,
 #
-# $$p_{\rm bias}(g) \propto \rho^{\,g/(G-1)}, \quad p_{\rm ref}(g) = 1/G, \quad
+# $$p_{\rm bias}(g) \propto \rho^{\,g/(G-1)}, \ \ p_{\rm ref}(g) = 1/G, \ \
 # |\mathcal D_{\rm ref}| = s\, |\mathcal D_{\rm bias}|,$$
 #
 # where $s$ is the relative size of the reference set (5 to 50 % in the paper). The groups are for looking and measuring
