@@ -92,7 +92,8 @@ torch.set_num_threads(1)  # networks this small lose time to a second thread
 # matching, plain training: DSM(ref) trains on the reference set alone, DSM(obs) on all that is observed. IW-DSM weights
 # clean samples by $w(x_0, 0)$. TIW-DSM, the paper's method, weights noisy ones and corrects their target:
 #
-# $$\begin{aligned} \mathcal L_{\rm TIW} &= \mathbb E\; \lambda(\sigma)\, w(x,\sigma)\, \| D(x;\sigma) - \text{target} \|^2, \\
+# $$\begin{aligned}
+# \mathcal L_{\rm TIW} &= \mathbb E\; \lambda(\sigma)\, w(x,\sigma)\, \| D(x;\sigma) - \text{target} \|^2, \\
 # \text{target} &= x_0 + \sigma^2 \nabla_x \log w(x,\sigma) \end{aligned}$$
 #
 # W-only is TIW-DSM without the correction $\sigma^2 \nabla_x \log w$, C-only is TIW-DSM without the weight $w$.

@@ -22,14 +22,13 @@
 # with biased shares $p_{\rm bias}(g)$, and few images $\mathcal D_{\rm ref}$ with equal ones. For a long tail of $G$
 # groups, numbered from 0, whose last one has $\rho$ times the images of the first,
 #
-# $$p_{\rm bias}(g) \propto \rho^{\,g/(G-1)}, \ \ p_{\rm ref}(g) = 1/G, \ \
-# |\mathcal D_{\rm ref}| = s\, |\mathcal D_{\rm bias}|,$$
+# $$p_{\rm bias}(g) \propto \rho^{\,g/(G-1)}, \qquad p_{\rm ref}(g) = 1/G .$$
 #
-# where $s$ is the relative size of the reference set (5 to 50 % in the paper). The groups are for looking and measuring
-# only: training sees nothing but which set an image is in. The paper has long tails of CIFAR-10 and CIFAR-100, FFHQ by
-# gender, and CelebA by gender and hair. The settings of digits have the same shape at sizes that a laptop can train,
-# with the hue of a digit in gender's place (`digits-colour-90`). The page [Notation and glossary](../book/notation.md)
-# has the other symbols.
+# The size of the reference set is given relative to the biased set, 5 to 50 % in the paper. The groups are used only to
+# draw and to measure: training sees nothing but which set an image is in. The paper has long tails of CIFAR-10 and
+# CIFAR-100, FFHQ by gender, and CelebA by gender and hair. The settings of digits have the same shape at sizes that a
+# laptop can train, with the hue of a digit in gender's place (`digits-colour-90`). The page
+# [Notation and glossary](../book/notation.md) has the other symbols.
 #
 # | reads | writes | takes |
 # |---|---|---|

@@ -17,7 +17,8 @@
 #
 # **Question.** What does a diffusion model trained by this method draw: which groups, how well, and is it new?
 #
-# $$\begin{aligned} \mathcal L_{\rm TIW} &= \mathbb E\; \lambda(\sigma)\, w(x,\sigma)\, \| D(x;\sigma) - \text{target} \|^2, \\
+# $$\begin{aligned}
+# \mathcal L_{\rm TIW} &= \mathbb E\; \lambda(\sigma)\, w(x,\sigma)\, \| D(x;\sigma) - \text{target} \|^2, \\
 # \text{target} &= x_0 + \sigma^2 \nabla_x \log w(x,\sigma) \end{aligned}$$
 #
 # Here $D$ is the denoiser, $x = x_0 + \sigma n$ an image with noise of level $\sigma$, and $w = r / (\pi r + 1 - \pi)$
