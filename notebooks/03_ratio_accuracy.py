@@ -18,10 +18,9 @@
 # **Question.** How far is a learned ratio from the true one, what does its error do to the samples, and which
 # estimator of the ratio needs the fewest reference images?
 #
-# The ratio is $r(x, \sigma) = p^\sigma_{\rm data}(x) / p^\sigma_{\rm bias}(x)$, of a noisy sample $x$ at the noise
-# level $\sigma$; $\sigma(t)$ is the level at diffusion time $t$ in $[0, 1]$ ([notation](../book/notation.md)). A
-# discriminator $d(x, \sigma)$ that tells noisy reference samples from noisy biased ones gives an estimate $\hat r$ of
-# it:
+# A noisy sample $x$ at the noise level $\sigma$ has the ratio
+# $r(x, \sigma) = p^\sigma_{\rm data}(x) / p^\sigma_{\rm bias}(x)$; $\sigma(t)$ is the level at diffusion time $t$
+# ([notation](../book/notation.md)). A discriminator $d(x, \sigma)$ of noisy reference and biased samples estimates it:
 #
 # $$\hat r(x, \sigma) = \frac{d(x, \sigma)}{1 - d(x, \sigma)} \tag{9}$$
 #
@@ -31,15 +30,14 @@
 # $$\int_0^1 \mathbb E_{p^{\sigma(t)}_{\rm bias}} (\hat r - r)(x, \sigma(t))^2\, dt
 # \ \text{ to }\ \mathbb E_{p_{\rm bias}} (\hat r - r)(x_0)^2.$$
 #
-# In its one run the first is 39.1 % of the second. Here every number has an interval over seeds, each with its own
-# data.
+# In its one run the first is 39.1 % of the second. Here every number has an interval over seeds.
 #
 # | reads | writes | takes |
 # |---|---|---|
 # | rows of `benchmarks/results/`; images | `results/03_ratio_accuracy/<run>/` | four minutes of one thread |
 #
-# On images (`-p setting digits-lt`, or your own pair) the true ratio is not known. There the notebook shows the
-# held-out loss, the calibration and, where there are groups, the group shares that the weights make.
+# On images (`-p setting digits-lt`, or your own pair) the true ratio is not known. There the notebook shows held-out
+# loss, calibration and, where there are groups, the shares that the weights make.
 
 # %% tags=["bookkeeping"]
 # In Colab a notebook comes alone: this fetches the repository. Where the library is installed it does nothing.
@@ -138,8 +136,7 @@ def show(name, frame, x, measures, variant=None, lines=None):
 # %% [markdown]
 # ## What there is to learn
 #
-# The error of a ratio that always answers 1 sets the scale. In the 2-D example it is known exactly. It shrinks with
-# noise, which makes the two densities alike.
+# The error of a ratio that always answers 1 sets the scale. It shrinks with noise, which makes both densities alike.
 
 # %%
 if in_2d:
@@ -246,8 +243,7 @@ show("training_length", study, "steps", study.columns[3:], "variant")
 
 # %% [markdown]
 # **Figure 2.** Held-out loss and error of the correction by training length, on small sets; means with 95 % intervals
-# over seeds. With the default parameters all intervals overlap: these seeds prefer no length and no way to train. The
-# library takes the last step of a fixed length, with a learning rate that falls to zero.
+# over seeds. With the default parameters all intervals overlap: these seeds prefer no length and no way to train.
 #
 # ## Is it calibrated?
 #
@@ -261,9 +257,8 @@ calibration = pd.concat(
 display(record.figure(plots.calibration(calibration), "calibration"))
 
 # %% [markdown]
-# **Figure 3.** Predicted probability against frequency, a line for each seed. The held-out samples of a seed are few
-# and each appears at many noise levels, so the points of a line are not independent. The two losses below cannot be
-# compared: that of the time-dependent ratio is a mean over noise levels, that of the time-independent one of clean
+# **Figure 3.** Predicted probability against frequency, a line for each seed; its points are not independent. The two
+# losses below cannot be compared: the time-dependent ratio's is a mean over noise levels, the other one's is of clean
 # samples.
 
 # %% tags=["nbval-ignore-output"]
@@ -327,8 +322,7 @@ if in_2d:
 # %% [markdown]
 # **Figure 6.** Share and score error by the threshold; means with 95 % intervals over seeds. With the exact ratio the
 # share hardly moves while the threshold is below the width of a mode, 1. With the learned ratio the intervals are wider
-# than the change up to a threshold of 2. The [ledger](../book/ledger.md) judges this, and also the averaged logits of
-# five networks in place of one, in 2-D and for denoisers trained on digits.
+# than the change up to a threshold of 2. The [ledger](../book/ledger.md) judges this, also for trained denoisers.
 #
 # ## Other estimators of the ratio
 #
@@ -384,8 +378,8 @@ if in_2d:
 #
 # With the default parameters the time-dependent ratio has about 0.27 of the time-independent one's error, trained
 # equally long or each for its best length. Over all fits neither the held-out loss nor the error of the correction
-# orders the errors of the share. Other estimators rest on structure in the data: one that counts clusters is blind to a
-# bias that moves no share.
+# orders the errors of the share. With few reference points in the 2-D example the mixture, which is given the number of
+# modes, errs least; it is blind to a bias that moves no share.
 
 # %% tags=["bookkeeping"]
 record.finish(results)
