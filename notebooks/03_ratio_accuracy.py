@@ -212,10 +212,10 @@ if in_2d:
 # %% [markdown]
 # ## How long to train on few samples
 #
-# On few reference samples the held-out loss rests on a handful of samples. Three ways to train are compared: a small
-# and a large weight decay with the weights of the last step, and the large one with those of the step whose held-out
-# loss is lowest ("best"). Beside the held-out loss stands what counts for TIW-DSM: the error of the score's correction,
-# or, on images, the total variation of the group shares that is left after weighting images that no fit has seen.
+# With few reference samples the held-out loss rests on a handful. Three ways to train are compared: a small and a large
+# weight decay with the weights of the last step, and the large one with those of the lowest held-out loss ("best").
+# Beside that loss stands what counts for TIW-DSM: the error of the score's correction, or, on images, the total
+# variation of the group shares that is left after weighting images that no fit has seen.
 
 # %%
 ways = [(0.01, "last"), (0.3, "last"), (0.3, "best")]  # weight decay, and the step whose weights are taken
@@ -283,8 +283,8 @@ if in_2d:
     show("quality", few, "reference", ("heldout_loss", "score_error", "share_error"))
 
 # %% [markdown]
-# **Figure 4.** By the size of the reference set: held-out loss, error of the score's correction and error of the share
-# that the samples would have; means over five seeds with 95 % intervals.
+# **Figure 4.** By the size of the reference set: held-out loss, error of the correction and error of the samples'
+# share; means over five seeds with 95 % intervals.
 
 # %% mystnb={"image": {"alt": "Neither the held-out loss nor the score's error orders the error of the share"}}
 if in_2d:
@@ -294,8 +294,8 @@ if in_2d:
 
 # %% [markdown]
 # **Figure 5.** Each point is one fit. Its marker says what differs from the base fit: nothing, the training length, the
-# number of reference points or the weight decay. The rank correlations in the titles pool all seeds; the ledger has
-# that within a seed. Neither the held-out loss nor the error of the correction orders the errors of the share.
+# number of reference points or the weight decay. The titles pool all seeds; the ledger has the correlation within a
+# seed. Neither the held-out loss nor the error of the correction orders the errors of the share.
 #
 # A ratio that is over- or underconfident has a logit that is too large or too small. The exact logit, times a factor,
 # gives these shares (10,000 random draws, standard error 0.005):
@@ -350,8 +350,8 @@ if in_2d:
 # images that no fit has seen (0 is fair), and the cross-entropy on such images. A point without a bar is one seed.
 #
 # **Where a mixture fails.** Clusters see only a bias that moves their shares. Here the biased density has the right
-# shares, and every mode is moved sideways: the two modes are as frequent in one set as in the other, and a mixture of
-# two clusters has $\hat r = 1$ everywhere, however many reference points there are.
+# shares, and every mode is moved sideways: a mixture of the two modes has $\hat r = 1$ everywhere, however many
+# reference points there are.
 
 # %% mystnb={"image": {"alt": "The mixture's log ratio is flat; the discriminator's falls, less than the exact one"}}
 if in_2d:
