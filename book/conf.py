@@ -25,6 +25,7 @@ exclude_patterns += ["docs/ledger.md"]  # the same claims for GitHub; book/ledge
 suppress_warnings = ["ref.python"]
 
 extensions = ["myst_nb", "sphinx.ext.mathjax", "generated", "api", "mathjax", "repository", "notebooks"]
+extensions += ["typesetting"]
 
 nb_execution_mode = "off"
 nb_output_stderr = "remove"  # progress bars

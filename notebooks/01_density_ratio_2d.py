@@ -19,8 +19,8 @@
 # density ratio change about it?
 #
 # The paper's example is a mixture of two Gaussians. The biased density has 80 % of its mass at $(-2,-2)$ and
-# 20 % at $(2,2)$; the unbiased one has half at each. Noise keeps both of them mixtures, so every score and every
-# ratio below is known in closed form, and what is learned can be compared with the truth.
+# 20 % at $(2,2)$; the unbiased one has half at each. With noise both stay mixtures, so every score and every ratio
+# below is known in closed form, and what is learned can be compared with the truth.
 #
 # | reads | writes | takes |
 # |---|---|---|
@@ -90,10 +90,11 @@ torch.set_num_threads(1)  # networks this small lose time to a second thread
 #
 # The page [Notation and glossary](../book/notation.md) has all symbols of this companion. DSM is denoising score
 # matching, plain training: DSM(ref) trains on the reference set alone, DSM(obs) on all that is observed. IW-DSM weights
-# clean samples. TIW-DSM, the paper's method, weights noisy ones and corrects their target:
+# clean samples by $w(x_0, 0)$. TIW-DSM, the paper's method, weights noisy ones and corrects their target:
 #
-# $$\mathcal L_{\rm TIW} = \mathbb E\; \lambda(\sigma)\, w(x,\sigma)\,
-# \big\| D(x;\sigma) - \big(x_0 + \sigma^2 \nabla_x \log w(x,\sigma)\big) \big\|^2$$
+# $$\begin{aligned}
+# \mathcal L_{\rm TIW} &= \mathbb E\; \lambda(\sigma)\, w(x,\sigma)\, \| D(x;\sigma) - \text{target} \|^2, \\
+# \text{target} &= x_0 + \sigma^2 \nabla_x \log w(x,\sigma) \end{aligned}$$
 #
 # W-only is TIW-DSM without the correction $\sigma^2 \nabla_x \log w$, C-only is TIW-DSM without the weight $w$.
 #
@@ -117,16 +118,15 @@ display(record.figure(figure, "scores_and_ratio"))
 
 # %% [markdown]
 # **Figure 1.** The densities, their scores and their ratio, all exact (the paper's figures 2 and 3 show this example).
-# Crosses mark the two modes. One scale of colours and one of arrows holds for all panels of a kind; arrows are in units
-# of the width of a mode, $\sqrt{1 + \sigma^2}$. The two scores can hardly be told apart. What the biased score lacks is
-# their difference, the gradient of $\log r$ on the right: it points from the crowded mode to the rare one, and it is
-# large only between them.
+# Crosses mark the two modes. Panels of a kind share one scale of colours and one of arrows; arrows are in units of the
+# width of a mode, $\sqrt{1 + \sigma^2}$. The two scores can hardly be told apart by eye. Their difference is the
+# gradient of $\log r$ on the right: it points from the crowded mode to the rare one, and at small noise it is large
+# only between them.
 #
 # ## The loss, line by line
 #
 # This is the whole of TIW-DSM for the paper's half-and-half batches. The weight is $w = 2d$ (eq. 36-37), and the
-# correction is the gradient of $\log d$, for $\log w = \log 2 + \log d$. The library's `objectives.tiw_dsm` is the same
-# for any $\pi$.
+# correction is the gradient of $\log w = \log 2 + \log d$. The library's `objectives.tiw_dsm` takes any $\pi$.
 
 
 # %%
@@ -184,17 +184,17 @@ display(record.figure(figure, "log_ratios"))
 
 # %% [markdown]
 # **Figure 2.** The exact log ratio, and both learned ones (seed 0), with their gradients; scales as in figure 1. The
-# time-dependent ratio becomes flat with noise, as the exact one does. The time-independent ratio knows the level
-# $\sigma = 0$ alone and is the same in every row, so it is wrong about noisy points. At small noise both learned ratios
-# change more slowly from mode to mode than the exact one. Notebook [03](03_ratio_accuracy.ipynb) measures the errors.
+# time-dependent ratio becomes flat with noise, as the exact one does. The time-independent ratio was trained at
+# $\sigma = 0$ alone and is the same in every row. At small noise both learned ratios change more slowly from mode to
+# mode than the exact one. Notebook [03](03_ratio_accuracy.ipynb) measures the errors.
 #
 # ## What each objective converges to
 #
-# No network and no training here: the minimiser of every objective is known in closed form when the ratio is exact
-# (notebook [02](02_what_each_objective_learns.ipynb) says why). Points move along the diagonal only, so the sampler
-# starts at 2,000 quantiles of the noise instead of random draws, and no chance enters its share of the minority mode.
-# All but DSM(ref) see half-and-half batches here, DSM(obs) too, whose share is 0.35: halfway between the biased 0.2 and
-# the unbiased 0.5.
+# No network is trained here: with the exact ratio the minimiser of every objective is known in closed form (notebook
+# [02](02_what_each_objective_learns.ipynb) derives it). The share of the minority mode is decided along the diagonal,
+# so the sampler starts at 2,000 quantiles of the noise there, and no random draw enters. All but DSM(ref) see
+# half-and-half batches here, DSM(obs) too: their minority share is 0.35, halfway between the biased 0.2 and the
+# unbiased 0.5.
 
 # %%
 closed_form = {}
@@ -210,14 +210,14 @@ for name in ("dsm_ref", "iw_dsm", "tiw_dsm", "c_only"):
 
 # %% [markdown]
 # The weight depends on $(x,\sigma)$ alone, so it does not move the minimiser: W-only ends where plain training ends,
-# and C-only where the full objective ends. What remains of the difference to 0.35 is the sampler's error at a finite
-# number of steps, and the tail of each mode that lies on the other one's side.
+# and C-only where the full objective ends. The sampler has a finite number of steps, and a tail of each mode lies on
+# the other one's side: hence 0.351 in place of 0.35.
 #
 # ## The same, trained
 #
-# Now everything is learned from finite sets: both ratios, then a small denoiser for each method. A reference set of
-# this size gives the share only roughly: its own minority share has a standard deviation of
-# $\sqrt{0.25 / n_{\rm ref}}$, and no ratio knows more than its data.
+# Now everything is learned from finite sets: both ratios, then a small denoiser for each method. The minority share of
+# a reference set of $n_{\rm ref}$ samples has itself a standard deviation of $\sqrt{0.25 / n_{\rm ref}}$, which is
+# 0.022 for 500.
 
 # %%
 rows, samples = [], {}
@@ -251,8 +251,8 @@ for name, part in trained.groupby("method", sort=False):
 # %% [markdown]
 # **Figure 3.** The share of the minority mode among the samples of each trained method: a mark for each seed, beside
 # them the mean with Student's 95 % interval, and the closed form as a diamond. The weight alone leaves the share of the
-# batches; the correction alone removes the bias as the full objective does. In the paper's ablation on images W-only
-# does not improve on plain training either, and C-only comes within 0.2 of TIW-DSM's FID at each reference size.
+# batches; the correction alone removes the bias as the full objective does. In the paper's ablation on images W-only is
+# behind plain training at 5 % reference images, and C-only comes within 0.2 of TIW-DSM's FID at each reference size.
 
 # %%
 anchors = (P_BIAS.weights[1], batch_share, 0.5)
@@ -269,20 +269,16 @@ figure = plots.samples_2d(clouds, {name: f"{gaussians.minority_share(x):.2f}" fo
 display(record.figure(figure, "samples"))
 
 # %% [markdown]
-# **Figure 4.** Samples of seed 0: both training sets, then each method, with the share of the minority mode
-# (triangles). DSM(obs) and W-only keep a crowded mode; the other four fill both modes alike. IW-DSM and TIW-DSM cannot
-# be told apart in this picture.
+# **Figure 4.** Samples of seed 0: both training sets, then each method, with the share of the minority mode (red).
+# DSM(obs) and W-only keep a crowded mode; the other four fill both modes alike. IW-DSM and TIW-DSM cannot be told apart
+# in this picture.
 #
 # ## What we learned
 #
 # With the default parameters and the exact ratio, the weight alone leaves the bias of the batches, the correction alone
 # removes it, and the full objective has the unbiased density as its minimiser, as theorem 1 says. Trained with learned
-# ratios, each method ends within 0.05 of its closed form, and these seeds do not separate IW-DSM from TIW-DSM. The
-# ratio's gradient is large only between the modes, where hardly any sample lies.
-#
-# ## The record
-#
-# `metrics.json` holds every number above; a run that did not get here has none.
+# ratios, each method ends on average within 0.05 of its closed form, and these seeds do not separate IW-DSM from
+# TIW-DSM. At small noise the ratio's gradient is large only between the modes, where hardly any sample lies.
 
 # %% tags=["bookkeeping"]
 record.finish({"closed_form": closed_form, "trained": summary, "shares": rows})

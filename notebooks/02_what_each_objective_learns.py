@@ -15,23 +15,21 @@
 # %% [markdown]
 # # 2. What each objective learns
 #
-# **Question.** If training were perfect and the ratio exact, what would each objective draw? And the formula in
-# the paper's released code, a weight taken to a power, a weight that is made for other batches?
+# **Question.** If training were perfect and the ratio exact, what would each objective draw? What would the formula in
+# the paper's released code draw, or a weight taken to a power, or a weight that is made for other batches?
 #
-# A loss that is a weighted square has one minimiser, and here it is known in closed form. Batches with a share $\pi$
-# of reference samples have the density $p_\pi$, and $p_\pi^\sigma$ with noise. A correction $c(x,\sigma)$ of the target
-# leads to
+# Batches with a share $\pi$ of reference samples have the density $p_\pi$, and $p_\pi^\sigma$ with noise. If the target
+# $x_0$ is corrected by $\sigma^2 c(x,\sigma)$, the loss has the minimiser
 #
-# $$D^*(x;\sigma) = \mathbb E_\pi[x_0 \mid x] + \sigma^2 c(x,\sigma)
-# = x + \sigma^2 \big( \nabla \log p_\pi^\sigma(x) + c(x,\sigma) \big),$$
+# $$\begin{aligned} D^*(x;\sigma) &= \mathbb E_\pi[x_0 \mid x] + \sigma^2 c(x,\sigma) \\
+# &= x + \sigma^2 ( \nabla \log p_\pi^\sigma(x) + c(x,\sigma) ), \end{aligned}$$
 #
-# whatever the weight, as long as it depends on $(x,\sigma)$ alone: it scales the loss at $x$, and a scaled
-# parabola has its bottom where it was. Theorem 1 is the case $c = \nabla \log w$, whose sum with the score of the
-# batches is the unbiased score:
+# whatever the weight, as long as it depends on $(x,\sigma)$ alone: it scales the squared error at $x$, which keeps its
+# minimum. Theorem 1 is the case $c = \nabla \log w$, whose sum with the score of the batches is the unbiased score:
 #
-# $$\nabla \log p_\pi^\sigma + \nabla \log w = \nabla \log p_{\rm data}^\sigma \tag{theorem 1}$$
+# $$\nabla \log p_\pi^\sigma + \nabla \log w = \nabla \log p_{\rm data}^\sigma$$
 #
-# So no network is needed to say what an objective aims at. Symbols are those of notebook
+# So no network is needed to say what an objective aims at. The other symbols are those of notebook
 # [01](01_density_ratio_2d.ipynb) and of the page [Notation and glossary](../book/notation.md).
 #
 # | reads | writes | takes |
@@ -106,14 +104,14 @@ def judge(denoiser):
 # %% [markdown]
 # ## In the 2-D example: where every objective ends
 #
-# The paper's 2-D example: the rare mode has a share of 0.5 in truth and of 0.2 in the biased density, and
-# half-and-half batches have 0.35. The sampler starts at quantiles of its noise, so no chance enters a share (notebook
-# 01). A sampler of the unbiased density has a score error of 0: the mean of $\sigma^2 \|\hat s - s\|^2$ over diffusion
-# time, where $\hat s$ is the score of $D^*$ and $s$ the unbiased one.
+# In the paper's 2-D example the rare mode has a share of 0.5 in the unbiased density, 0.2 in the biased one, and 0.35
+# in half-and-half batches. The sampler starts at quantiles of its noise, so no random draw enters a share (notebook
+# 01). *score_error* is the mean of $\sigma^2 \|\hat s - s\|^2$ over diffusion time, where $\hat s$ is the score of
+# $D^*$ and $s$ the unbiased one.
 #
-# The released code's formula has three faults: the weight is averaged over the batch (which moves no minimiser, as
-# said above), the correction is $\nabla d$ instead of $\nabla\log d$, and its sign is opposite. Of the last two,
-# one at a time is mended below.
+# The released code's formula differs from theorem 1 in three points: the weight is averaged over the batch (which moves
+# no minimiser), the correction is $\nabla d$ instead of $\nabla\log d$, and its sign is opposite. The last three rows
+# are the formula as released, with the sign mended, and with $\log d$ in place of $d$.
 
 # %%
 sparse, equal = fractions[0], reference_fraction
@@ -149,11 +147,11 @@ display(record.figure(figure, "minimisers"))
 
 # %% [markdown]
 # **Figure 1.** The share of the minority mode that each objective converges to; its numerical error is smaller than a
-# mark. The bar at the end of each line is the share of the batches, the vertical line the unbiased share. TIW-DSM
-# and C-only reach it from either kind of batches, as theorem 1 says. The weight alone does nothing. A weight made for
-# half-and-half batches, where one sample in 21 is a reference sample, goes half of the way. The released formula
-# ends *below* its batches; with its sign mended it goes half of the way, because $\nabla d = d\,\nabla \log d$ is too
-# small a correction.
+# mark. The bar at the end of each line is the share of the batches, the vertical line the unbiased share. TIW-DSM and
+# C-only reach it, as theorem 1 says, TIW-DSM from both kinds of batches. The weight alone moves nothing. In batches
+# with one reference sample in 21, a weight made for half-and-half batches goes half of the way. The released formula
+# ends *below* its batches; with its sign mended it goes half of the way, for its correction is $d$ times the right one:
+# $\nabla d = d\,\nabla \log d$, and $d < 1$.
 
 # %%
 share = table.set_index("name").share
@@ -169,9 +167,8 @@ print(f"DSM(obs) {share.dsm_obs_half:.3f}, released code {share.released:.3f}")
 # ## The weight to a power
 #
 # With $w^\alpha$ in the weight and $\alpha\nabla\log w$ in the correction, TIW-DSM aims at the score of
-# $p_\pi^\sigma\, (w^\sigma)^\alpha$. For $\alpha \ne 1$ those densities are not one density with more and more
-# noise, so what a sampler draws is no density that was written down. IW-DSM weights clean samples: it aims at
-# $p_\pi\, w^\alpha$, normalised, and its share is an integral.
+# $p_\pi^\sigma\, w(\cdot,\sigma)^\alpha$. For $\alpha \ne 1$ these densities are not those of one clean density with
+# noise, so the share is that of a sampler. IW-DSM aims at $p_\pi\, w(\cdot,0)^\alpha$, and its share is an integral.
 
 # %%
 rows = []
@@ -198,14 +195,14 @@ figure = plots.sweep(powers, "alpha", panels, r"power $\alpha$ of the weight", "
 display(record.figure(figure, "alpha"))
 
 # %% [markdown]
-# **Figure 2.** The minority share and the error of the score against the power $\alpha$, at the paper's values; no
-# chance is in them. $\alpha$ is a dial from the batches ($\alpha = 0$) through the unbiased density ($\alpha = 1$) to
-# one that favours the rare mode too much. With an exact ratio nothing but 1 is right.
+# **Figure 2.** The minority share and the error of the score against the power $\alpha$, at the paper's values, without
+# random draws. The share rises with $\alpha$ from that of the batches ($\alpha = 0$) through the unbiased one
+# ($\alpha = 1$) beyond it. With an exact ratio only $\alpha = 1$ is unbiased.
 #
 # ## A weight that is made for other batches
 #
-# The paper's $w = 2d$ (eq. 36-37) is right for half-and-half batches. Batches drawn from all data alike have the share
-# $\pi$ that the reference set happens to have.
+# The paper's $w = 2d$ (eq. 36-37) is right for half-and-half batches, $\pi = 1/2$. In batches that are drawn from all
+# observed samples alike, $\pi$ is the share of the reference set among them.
 
 # %%
 rows = []
@@ -232,10 +229,10 @@ display(record.figure(figure, "mixtures"))
 #
 # ## On digits
 #
-# The same objectives with learned networks: a long tail of handwritten digits, ten classes, and a ratio fitted with a
-# few dozen reference images, one ratio for all variants of a seed. Training is short here, and three seeds are few;
-# `notebooks/params/02_digits.yaml` holds a longer setting. Total variation is the distance of the samples' class shares
-# from the reference set's: 0 is fair.
+# The same objectives with learned networks, on a long tail of handwritten digits with ten classes. One ratio, fitted
+# with 50 reference images by default, serves all variants of a seed. Training is short and three seeds are few;
+# `notebooks/params/02_digits.yaml` holds a longer setting. Total variation is half the sum of the absolute differences
+# between the samples' class shares and the reference set's: 0 is fair.
 
 # %%
 labels = {"dsm_obs_half": "DSM(obs), half", "tiw_dsm": "TIW-DSM"}
@@ -277,9 +274,9 @@ display(table.map(intervals.as_text))
 
 # %% [markdown]
 # **Figure 4.** Digits: a grey line joins the variants of one seed, which share split and ratio. A diamond is the mean
-# of a variant, a bar the range of the seeds; from four seeds on it is Student's 95 % interval. The table has the single
-# values, and the next cell counts the seeds in which one variant is less fair than another: those counts are what can
-# be read here.
+# of a variant, a bar the range of the seeds, or from four seeds on Student's 95 % interval. The table has the single
+# values. With so few seeds we read only the counts of the next cell: in how many seeds one variant is less fair than
+# another.
 
 # %%
 variation = digits.pivot(index="seed", columns="variant", values="total_variation")
@@ -298,11 +295,9 @@ print(
 # ## What we learned
 #
 # With the default parameters and an exact ratio the correction decides where an objective ends, and the weight does
-# not: TIW-DSM and C-only draw from the unbiased density, W-only from its batches. The formula in the released code
-# moves away from the unbiased shares, in closed form in the 2-D example and in each seed on digits. A power other than
-# one, or a weight that is made for other batches, leaves part of the bias or overshoots.
-#
-# ## The record
+# not: TIW-DSM and C-only draw from the unbiased density, W-only from that of its batches. The formula in the released
+# code moves away from the unbiased shares, in closed form in the 2-D example and in each seed on digits. A power other
+# than one, or a weight that is made for other batches, leaves part of the bias or overshoots.
 
 # %% tags=["bookkeeping"]
 record.finish(results)

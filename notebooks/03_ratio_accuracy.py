@@ -18,26 +18,26 @@
 # **Question.** How far is a learned ratio from the true one, what does its error do to the samples, and which
 # estimator of the ratio needs the fewest reference images?
 #
-# The ratio is that of the noisy densities, $r(x, \sigma) = p^\sigma_{\rm data}(x) / p^\sigma_{\rm bias}(x)$ with
-# $x = x_0 + \sigma n$ and standard normal noise $n$; $\sigma(t)$ is the noise level of diffusion time $t$ in $[0, 1]$
-# ([notation](../book/notation.md)). A discriminator $d(x, \sigma)$ of noisy reference and noisy biased samples gives
+# A noisy sample $x$ at the noise level $\sigma$ has the ratio
+# $r(x, \sigma) = p^\sigma_{\rm data}(x) / p^\sigma_{\rm bias}(x)$; $\sigma(t)$ is the level at diffusion time $t$
+# ([notation](../book/notation.md)). A discriminator $d(x, \sigma)$ of noisy reference and biased samples estimates it:
 #
 # $$\hat r(x, \sigma) = \frac{d(x, \sigma)}{1 - d(x, \sigma)} \tag{9}$$
 #
-# IW-DSM takes $\hat r(x_0)$ of the clean sample at every noise level, TIW-DSM $\hat r(x, \sigma)$. The paper compares
-# their squared errors, integrated over diffusion time:
+# TIW-DSM takes this *time-dependent* ratio, IW-DSM the *time-independent* ratio $\hat r(x_0)$ of the clean sample $x_0$
+# at every noise level. The paper compares their squared errors, the first integrated over diffusion time:
 #
-# $$\int_0^1 \mathbb E_{p^{\sigma(t)}_{\rm bias}} \big(\hat r(x, \sigma(t)) - r(x, \sigma(t))\big)^2 dt
-# \quad\text{against}\quad \mathbb E_{p_{\rm bias}} \big(\hat r(x_0) - r(x_0)\big)^2,$$
+# $$\int_0^1 \mathbb E_{p^{\sigma(t)}_{\rm bias}} (\hat r - r)(x, \sigma(t))^2\, dt
+# \ \text{ to }\ \mathbb E_{p_{\rm bias}} (\hat r - r)(x_0)^2.$$
 #
-# and finds 39.1 %, from one run. Here every number has an interval over seeds, and every seed has data of its own.
+# In its one run the first is 39.1 % of the second. Here every number has an interval over seeds.
 #
 # | reads | writes | takes |
 # |---|---|---|
 # | rows of `benchmarks/results/`; images | `results/03_ratio_accuracy/<run>/` | four minutes of one thread |
 #
-# On images the true ratio is not known. With `-p setting digits-lt`, or with your own pair, the notebook shows the
-# held-out loss and the calibration instead, and, where there are groups, the shares that the weights make.
+# On images (`-p setting digits-lt`, or your own pair) the true ratio is not known. There the notebook shows held-out
+# loss, calibration and, where there are groups, the shares that the weights make.
 
 # %% tags=["bookkeeping"]
 # In Colab a notebook comes alone: this fetches the repository. Where the library is installed it does nothing.
@@ -136,8 +136,7 @@ def show(name, frame, x, measures, variant=None, lines=None):
 # %% [markdown]
 # ## What there is to learn
 #
-# The error of a ratio that always answers 1 sets the scale. In the 2-D example it is known exactly; it shrinks with
-# noise, because noise makes the two densities alike.
+# The error of a ratio that always answers 1 sets the scale. It shrinks with noise, which makes both densities alike.
 
 # %%
 if in_2d:
@@ -154,8 +153,8 @@ else:
 # %% [markdown]
 # ## The error against the noise level (the paper's 39.1 %)
 #
-# Both ratios are compared twice: at one training length, then each at its own best one. The best length is that of
-# the lowest held-out loss on validation seeds, so the choice looks at the error of neither ratio.
+# Both ratios are compared twice: at one training length, then each at its own best one. The best length has the lowest
+# held-out loss on validation seeds, so the choice looks at the error of neither ratio.
 
 # %% tags=["nbval-ignore-output"]
 best = dict.fromkeys(kinds, ratio_steps)
@@ -189,9 +188,9 @@ if in_2d:
 
 # %% [markdown]
 # **Figure 1.** Squared error of the time-dependent ratio along diffusion time, in units of the time-independent ratio's
-# error on the same data; mean and 95 % interval (Student's t) over seeds. The area below the curve is the number in the
-# title. Where $t$ is near 0 there is no noise and both answer the same question: what the curve lies below 1 there is
-# not the gain of knowing the noise level. The paper has 0.391 in the place of that number.
+# error on the same data; mean and Student's 95 % interval over seeds. The area below the curve is the number in the
+# title, where the paper has 0.391. At $t = 0$ there is no noise and both ratios answer the same question, so the part
+# of the gain that is already there does not come from knowing the noise level.
 
 # %% tags=["nbval-ignore-output"]
 if in_2d:
@@ -213,9 +212,10 @@ if in_2d:
 # %% [markdown]
 # ## How long to train on few samples
 #
-# Few reference samples are soon memorised, and the held-out loss rests on a handful of samples too: to stop where it
-# is lowest ("best") may be to chase noise. What counts is the error of the score, or, on images, how near the weights
-# bring the shares of images that no fit has seen to those of the reference set.
+# With few reference samples the held-out loss rests on a handful. Three ways to train are compared: a small and a large
+# weight decay with the weights of the last step, and the large one with those of the lowest held-out loss ("best").
+# Beside that loss stands what counts for TIW-DSM: the error of the score's correction, or, on images, the total
+# variation of the group shares that is left after weighting images that no fit has seen.
 
 # %%
 ways = [(0.01, "last"), (0.3, "last"), (0.3, "best")]  # weight decay, and the step whose weights are taken
@@ -238,17 +238,17 @@ results["training_length"] = [
     for (variant, steps), part in study.groupby(["variant", "steps"])
 ]
 
-# %% mystnb={"image": {"alt": "On small sets the held-out loss of the last step rises with the training length"}}
+# %% mystnb={"image": {"alt": "On small sets the intervals of all three ways to train overlap at each length"}}
 show("training_length", study, "steps", study.columns[3:], "variant")
 
 # %% [markdown]
-# **Figure 2.** Held-out loss and what it stands for, by training length, on small sets; means with 95 % intervals over
-# seeds. The library takes the last step of a fixed length, with a learning rate that falls to zero.
+# **Figure 2.** Held-out loss and error of the correction by training length, on small sets; means with 95 % intervals
+# over seeds. With the default parameters all intervals overlap: these seeds prefer no length and no way to train.
 #
 # ## Is it calibrated?
 #
 # Of the held-out noisy samples to which the network gives a probability $d$ of being a reference sample, a share $d$
-# should be one: only then is $d / (1 - d)$ a ratio.
+# should be reference samples: only then is $d / (1 - d)$ the ratio.
 
 # %% mystnb={"image": {"alt": "Predicted probabilities of a reference sample lie near their frequencies in each seed"}}
 calibration = pd.concat(
@@ -257,8 +257,9 @@ calibration = pd.concat(
 display(record.figure(plots.calibration(calibration), "calibration"))
 
 # %% [markdown]
-# **Figure 3.** Predicted probability against frequency, a line a seed. Held-out samples are few and appear at many
-# noise levels, so the points of one seed move together.
+# **Figure 3.** Predicted probability against frequency, a line for each seed; its points are not independent. The two
+# losses below cannot be compared: the time-dependent ratio's is a mean over noise levels, the other one's is of clean
+# samples.
 
 # %% tags=["nbval-ignore-output"]
 for kind in kinds:
@@ -282,8 +283,8 @@ if in_2d:
     show("quality", few, "reference", ("heldout_loss", "score_error", "share_error"))
 
 # %% [markdown]
-# **Figure 4.** By the size of the reference set: held-out loss, error of the score's correction and error of the share
-# that the samples would have; means over five seeds with 95 % intervals.
+# **Figure 4.** By the size of the reference set: held-out loss, error of the correction and error of the samples'
+# share; means over five seeds with 95 % intervals.
 
 # %% mystnb={"image": {"alt": "Neither the held-out loss nor the score's error orders the error of the share"}}
 if in_2d:
@@ -292,10 +293,12 @@ if in_2d:
     display(record.figure(plots.scatter(quality, panels, target, "varied"), "foretelling"))
 
 # %% [markdown]
-# **Figure 5.** Each point is one fit; its marker says what was varied, and the titles pool all seeds. Over all fits the
-# held-out loss does not order the results; the ledger has the correlation within a seed.
+# **Figure 5.** Each point is one fit. Its marker says what differs from the base fit: nothing, the training length, the
+# number of reference points or the weight decay. The titles pool all seeds; the ledger has the correlation within a
+# seed. Neither the held-out loss nor the error of the correction orders the errors of the share.
 #
-# A logit that is too large or too small is a biased correction. Times a factor, the exact logit gives other shares:
+# A ratio that is over- or underconfident has a logit that is too large or too small. The exact logit, times a factor,
+# gives these shares (10,000 random draws, standard error 0.005):
 
 # %%
 if in_2d:
@@ -309,7 +312,7 @@ if in_2d:
 # %% [markdown]
 # ## Correction above a noise level only
 #
-# Below a threshold $w = 1$ and nothing is corrected: a denoiser trained like that needs no ratio there.
+# Below a threshold $w = 1$ is taken and nothing is corrected, so no ratio is needed there.
 
 # %% mystnb={"image": {"alt": "The share stays near one half while the threshold is below the width of a mode"}}
 if in_2d:
@@ -317,15 +320,16 @@ if in_2d:
     show("thresholds", above, "threshold", ("share", "corrected_score_error"), "variant", {"share": 0.5})
 
 # %% [markdown]
-# **Figure 6.** With the exact ratio the share does not move while the threshold is below the width of a mode, 1; the
-# learned ratio's own error hides the rest. Means with 95 % intervals over seeds. The [ledger](../book/ledger.md) judges
-# this, the average of the logits of five networks in place of one, and denoisers on digits trained with either.
+# **Figure 6.** Share and score error by the threshold; means with 95 % intervals over seeds. With the exact ratio the
+# share hardly moves while the threshold is below the width of a mode, 1. With the learned ratio the intervals are wider
+# than the change up to a threshold of 2. The [ledger](../book/ledger.md) judges this, also for trained denoisers.
 #
 # ## Other estimators of the ratio
 #
-# `tiwlib/estimators` has other ways to the same ratio ([which to use](../docs/estimators.md)): a head on a denoiser's
-# features, clusters whose shares are counted, a clean ratio made time-dependent. Here they stand beside the exact
-# ratio, then on digits, where `oracle` is given the true groups and shows what is possible.
+# `tiwlib/estimators` has other ways to the same ratio ([which to use](../docs/estimators.md)). `plain` is the paper's
+# discriminator, `features` a head on the bottleneck of a plain denoiser, `mixture` clusters whose shares in both sets
+# are compared. `distilled` and `posterior` make a ratio of clean samples time-dependent, by a network and by a sum over
+# all samples. On digits `oracle` is given the true groups and shows what is possible.
 
 # %% mystnb={"image": {"alt": "In 2-D the mixture, which is given the number of modes, has the smallest errors"}}
 if in_2d:
@@ -333,8 +337,8 @@ if in_2d:
     show("estimators_2d", table, "n_reference", ("ratio_error", "score_error"), "estimator")
 
 # %% [markdown]
-# **Figure 7.** The 2-D example: means with 95 % intervals over seeds, or with their range where there are fewer than
-# four. `mixture` is given the number of modes.
+# **Figure 7.** Errors of the ratio and of the correction in the 2-D example, by the size of the reference set: means
+# with 95 % intervals over seeds, or with the range of fewer than four. `mixture` is given the number of modes.
 
 # %% mystnb={"image": {"alt": "On digits the other estimators leave less of the bias than the plain discriminator"}}
 if in_2d:
@@ -342,15 +346,14 @@ if in_2d:
     show("estimators_digits", table, "n_reference", ("variation_after_weighting", "fresh_loss"), "estimator")
 
 # %% [markdown]
-# **Figure 8.** Digits, beside 500 biased images: the total variation of the class shares after images that no fit has
-# seen were weighted, 0 where the weights make the shares fair, and the cross-entropy on such images. Where no bar is
-# drawn there is one seed.
+# **Figure 8.** Digits, beside 500 biased images: the total variation of the class shares that is left after weighting
+# images that no fit has seen (0 is fair), and the cross-entropy on such images. A point without a bar is one seed.
 #
-# **Where it fails.** Clusters see a bias that moves their shares. Here the biased density has the right shares, and
-# every mode is moved sideways. By symmetry the two modes are as frequent in one set as in the other: a mixture of them
-# has $\hat r = 1$ everywhere, however many reference points there are.
+# **Where a mixture fails.** Clusters see only a bias that moves their shares. Here the biased density has the right
+# shares, and every mode is moved sideways: a mixture of the two modes has $\hat r = 1$ everywhere, however many
+# reference points there are.
 
-# %% mystnb={"image": {"alt": "The mixture's log ratio is flat; the discriminator's falls as the exact one does"}}
+# %% mystnb={"image": {"alt": "The mixture's log ratio is flat; the discriminator's falls, less than the exact one"}}
 if in_2d:
     exact = gaussians.TWO_D_PAIRS["within_modes"]
     moved = problems.gmm(n=2000, n_reference=500, pair=exact)
@@ -359,8 +362,8 @@ if in_2d:
     display(record.figure(plots.along_shift(named, gaussians.MODES[0], gaussians.SHIFT), "blind_spot"))
 
 # %% [markdown]
-# **Figure 9.** The log ratio through one mode, along the direction in which the biased modes are moved: the
-# discriminator follows the exact ratio, the mixture of two clusters does not see the bias.
+# **Figure 9.** The log ratio through one mode, along the direction in which the biased modes are moved: that of the
+# discriminator (`plain`) falls as the exact one does, but less steeply; that of the mixture is flat.
 
 # %%
 if in_2d:
@@ -373,9 +376,10 @@ if in_2d:
 # %% [markdown]
 # ## What we learned
 #
-# A ratio that knows the noise level errs less than one of clean samples; the first figure shows how much of that is
-# left when each is trained for its best length. Over all fits its held-out loss does not order what comes of them.
-# Other estimators rest on structure in the data: one that counts clusters is blind to a bias that moves no share.
+# With the default parameters the time-dependent ratio has about 0.27 of the time-independent one's error, trained
+# equally long or each for its best length. Over all fits neither the held-out loss nor the error of the correction
+# orders the errors of the share. With few reference points in the 2-D example the mixture, which is given the number of
+# modes, errs least; it is blind to a bias that moves no share.
 
 # %% tags=["bookkeeping"]
 record.finish(results)

@@ -22,14 +22,13 @@
 # with biased shares $p_{\rm bias}(g)$, and few images $\mathcal D_{\rm ref}$ with equal ones. For a long tail of $G$
 # groups, numbered from 0, whose last one has $\rho$ times the images of the first,
 #
-# $$p_{\rm bias}(g) \propto \rho^{\,g/(G-1)}, \qquad p_{\rm ref}(g) = 1/G, \qquad
-# |\mathcal D_{\rm ref}| = s \cdot |\mathcal D_{\rm bias}|,$$
+# $$p_{\rm bias}(g) \propto \rho^{\,g/(G-1)}, \qquad p_{\rm ref}(g) = 1/G .$$
 #
-# where $s$ is the relative size of the reference set (5 to 50 % in the paper). The groups are for looking and measuring
-# only: training sees nothing but which set an image is in. The paper has long tails of CIFAR-10 and CIFAR-100, FFHQ by
-# gender, and CelebA by gender and hair. The settings of digits have the same shape at sizes that a laptop can train,
-# with the hue of a digit in gender's place (`digits-colour-90`). The page [Notation and glossary](../book/notation.md)
-# has the other symbols.
+# The size of the reference set is given relative to the biased set, 5 to 50 % in the paper. The groups are used only to
+# draw and to measure: training sees nothing but which set an image is in. The paper has long tails of CIFAR-10 and
+# CIFAR-100, FFHQ by gender, and CelebA by gender and hair. The settings of digits have the same shape at sizes that a
+# laptop can train, with the hue of a digit in gender's place (`digits-colour-90`). The page
+# [Notation and glossary](../book/notation.md) has the other symbols.
 #
 # | reads | writes | takes |
 # |---|---|---|
@@ -117,10 +116,10 @@ display(record.figure(figure, "images"))
 #
 # ## Shares of the groups
 #
-# The distance between biased and reference shares is the total variation, half the sum of absolute
-# differences: 0 where both are the same, 1 where they have no group in common. It also bounds how well the two sets can
-# be told apart, for within a group they do not differ: of new images, half from each density, no discriminator names
-# the right set for a share above $(1 + \text{total variation}) / 2$.
+# The distance between biased and reference shares is the total variation, half the sum of absolute differences: 0 where
+# both are the same, 1 where they have no group in common. Within a group the two sets do not differ, so it also bounds
+# how well they can be told apart: of new images, half from each density, no discriminator names the right set for a
+# share above $(1 + \text{total variation}) / 2$.
 
 # %%
 if has_groups:
@@ -155,9 +154,8 @@ if has_groups:
 #
 # ## Nested reference sets
 #
-# Each group has one seeded order of its images. The reference set takes the front, the biased set the back: a
-# smaller reference set is part of a larger one, all sizes share one biased set, and runs that compare sizes
-# differ in nothing else.
+# Each group has one seeded order of its images. The reference set takes the front, the biased set the back, so a
+# smaller reference set is part of a larger one, and all sizes share one biased set.
 
 # %% mystnb={"image": {"alt": "In each group the reference sets are nested at one end, the biased set at the other"}}
 if named:
@@ -207,8 +205,6 @@ else:
 # sets are nested and share one biased set, so runs of two sizes differ in nothing else. The total variation printed
 # above is what plain training on the biased set alone would leave if it fitted its data, and what the methods are to
 # remove.
-#
-# ## The record
 
 # %% tags=["bookkeeping"]
 record.finish(metrics)

@@ -17,17 +17,15 @@
 #
 # **Question.** What does a diffusion model trained by this method draw: which groups, how well, and is it new?
 #
-# $$\mathcal L_{\rm TIW} = \mathbb E\; \lambda(\sigma)\, w(x,\sigma)\,
-# \big\| D(x;\sigma) - \big(x_0 + \sigma^2 \nabla_x \log w(x,\sigma)\big) \big\|^2, \qquad
-# w = \frac{r}{\pi r + 1 - \pi}$$
+# $$\begin{aligned}
+# \mathcal L_{\rm TIW} &= \mathbb E\; \lambda(\sigma)\, w(x,\sigma)\, \| D(x;\sigma) - \text{target} \|^2, \\
+# \text{target} &= x_0 + \sigma^2 \nabla_x \log w(x,\sigma) \end{aligned}$$
 #
-# Here $D$ is the denoiser, $x = x_0 + \sigma n$ a noisy image, $r$ the density ratio from the discriminator (the
-# paper's eq. 9) and $\pi$ the share of reference images in a batch; with $\pi = 1/2$ the weight is the paper's
-# $w = 2d$ (eq. 36-37). Every symbol stands in the [notation](../book/notation.md), and the loss line by line in
-# [notebook 01](01_density_ratio_2d.ipynb).
-#
-# `method` chooses the objective. DSM(ref) and DSM(obs) leave out $w$; IW-DSM takes $w(x_0, 0)$ and no
-# correction; W-only and C-only keep one half of TIW-DSM each.
+# Here $D$ is the denoiser, $x = x_0 + \sigma n$ an image with noise of level $\sigma$, and $w = r / (\pi r + 1 - \pi)$
+# with the discriminator's density ratio $r$ (the paper's eq. 9) and the share $\pi$ of reference images in a batch. For
+# $\pi = 1/2$ it is the paper's $w = 2d$ (eq. 36-37). [Notebook 01](01_density_ratio_2d.ipynb) has the loss line by
+# line, the [notation](../book/notation.md) every symbol. `method` chooses the objective: DSM(ref) and DSM(obs) leave
+# out $w$, IW-DSM takes $w(x_0, 0)$ and no correction, W-only and C-only keep one half of TIW-DSM each.
 #
 # | reads | writes | takes |
 # |---|---|---|
@@ -114,11 +112,11 @@ print(
 # ## The ratio
 #
 # The discriminator is fitted once for each split and cached in `checkpoints/`: methods that need the same ratio share
-# it. The network sees 80 % of both sets; the rest tells how far the training loss can be trusted. How its weights
-# spread over the biased images, at several noise levels, goes into `weights.csv` of the record.
+# it. The network sees 80 % of both sets, the rest is held out. How the weights spread over the biased images, at
+# several noise levels, goes into `weights.csv` of the record.
 #
-# *Expect* the loss on held-out images to fall below chance level for as long as the network learns something that
-# carries over to images which it has not seen.
+# *Expect* the held-out loss to fall below chance level for as long as the network learns something that carries over to
+# images which it has not seen.
 
 # %%
 fitted = experiment.ratio()
@@ -132,16 +130,15 @@ if fitted:
 
 # %% [markdown]
 # **Figure: fitting the ratio.** Cross-entropy on training batches and on held-out images. The dotted line marks the
-# step whose weights are used: a fixed length, not the best step. With the default parameters the held-out loss stays
-# close to chance level, and rises again, while the training loss falls: the network has 40 reference images to learn
-# from. The paper stops its discriminator early too, and gives it the features of an ImageNet classifier.
+# step whose weights are used: a fixed length, not the best step. With the default parameters the network has 40
+# reference images; the held-out loss stays close to chance level and rises again, while the training loss falls. The
+# paper stops its discriminator early too, and gives it the features of an ImageNet classifier.
 #
 # ## Training
 #
-# A run that was stopped goes on from its last state in `checkpoints/`. With `num_processes` above 1 the same loop
-# runs in so many processes under torchrun first, and here the finished state is resumed.
-#
-# *Expect* the loss to fall fast and then to level off.
+# A run that was stopped goes on from its last state in `checkpoints/`. With `num_processes` above 1 that many processes
+# train first, under torchrun, and here their finished state is resumed. *Expect* the loss to fall fast and then to
+# level off.
 
 # %%
 denoiser = experiment.denoiser()
@@ -153,12 +150,12 @@ figure = plots.training_loss([r.step for r in reports], [r.loss for r in reports
 display(record.figure(figure, "training_loss"))
 
 # %% [markdown]
-# **Figure: training loss.** The mean between two reports. The weight is part of the loss, so its height must not be
-# compared between methods.
+# **Figure: training loss.** Each point is the mean since the last report. The weight is part of the loss, so losses of
+# two methods must not be compared.
 #
 # ## Samples
 #
-# *Expect* images that look like the data and are none of them: a model that has memorised its few images draws them
+# *Expect* images that look like the data and are copies of none: a model that has memorised its images draws them
 # again.
 
 # %%
@@ -174,8 +171,8 @@ figure = plots.image_grid(np.concatenate(rows), 12, ["sample", "nearest"])
 display(record.figure(figure, "nearest"))
 
 # %% [markdown]
-# **Figure: copies or not.** The first twelve samples, and below each its nearest training image. Where both rows are
-# the same the model copies; the distance, averaged over all samples, is `nearest` below.
+# **Figure: copies or not.** The first twelve samples, and below each its nearest training image. Where both are the
+# same the model copies; their distance, averaged over all samples, is `nearest` below.
 
 # %%
 plots.save_first(samples, record.folder / "samples.png")
@@ -183,18 +180,16 @@ figure = plots.image_grid(samples[12 : 12 + 80], 16)
 display(record.figure(figure, "samples"))
 
 # %% [markdown]
-# **Figure: samples.** The next eighty samples in the order in which they were drawn. Nothing is picked. By eye most
-# can be named; how many lie among the real images is *precision* below.
+# **Figure: samples.** The next eighty samples in the order in which they were drawn. Nothing is picked. How many
+# samples lie among the real images is *precision* below.
 #
 # ## Measures
 #
-# A classifier of the groups, trained on all of the data, names the group of every sample. Distances between sets
-# are taken to the largest part of the data that has the reference set's shares, in the features of Inception (FID,
-# KID) or of that classifier. The latter are *not* FID and must not be read beside it; their keys have other names.
-#
-# The same distances of the reference set and of the biased set stand beside those of the samples. A model that
-# copies its reference images has their Frechet distance, which may be low: recall and the nearest training image
-# tell it apart.
+# A classifier of the groups, trained on all of the data, names the group of every sample. Distances are taken to the
+# largest part of the data that has the reference set's shares, in the features of Inception (FID, KID) or of that
+# classifier; the latter are *not* FID, and the record has them under other names. Those of the reference set and of the
+# biased set stand beside those of the samples. A model that copies its reference images has their Frechet distance,
+# which may be low: recall and the nearest training image tell it apart. [Measures](../docs/measures.md) defines each.
 
 # %% tags=["nbval-ignore-output"]
 found = report(experiment, samples, extractor, inception_file, stages=record.stages)
@@ -213,8 +208,7 @@ for name in ("total_variation", "fairness_discrepancy", "nearest"):
 # %% [markdown]
 # **Table: distances to the real images.** The kernel distance is the mean over random subsets, "+-" its standard
 # deviation over them. It estimates a squared distance without bias, so between sets that are alike it scatters around
-# 0 and may be negative. A subset has half of the smaller set, 25 images of the 50 reference images: that row is noise,
-# and its minus sign says nothing. Compare the Frechet distance, precision and recall instead.
+# 0 and may be negative. With the default parameters a subset of the 50 reference images has 25, and that row is noise.
 
 # %%
 if has_groups:
@@ -234,9 +228,9 @@ if has_groups:
 
 # %% [markdown]
 # **Figure: shares of the groups.** Bars over the samples' shares are Wilson's 95 % intervals of counting the samples
-# of this one run, not of seeds. With the default parameters the samples lie between both sets: fairer than the biased
-# set, not fair. The paper reports the same kind of shift for the four subgroups of CelebA: closer to equal shares than
-# the data, not equal. One run says little; [notebook 06](06_results.ipynb) puts all methods and seeds side by side.
+# of this one run, not of seeds. With the default parameters the total variation of the samples is between 0 and that of
+# the biased set: fairer, not fair. The paper reports the same for the four subgroups of CelebA. One run says little;
+# [notebook 06](06_results.ipynb) puts all methods and seeds side by side.
 #
 # ## What we learned
 
@@ -258,7 +252,7 @@ print(
 print("   square over pixels; that of a copy is 0.")
 
 # %% [markdown]
-# What must come out again when this notebook runs anew, on any machine: in fifths, for the last digits depend on the
+# A test runs this notebook anew and compares these two numbers. They are rounded, for the last digits depend on the
 # processor.
 
 # %%
@@ -267,9 +261,6 @@ if has_groups:
     print(f"share of the bias that is left, in fifths: {round(5 * left) / 5:.1f}")
 if found.context:
     print(f"precision, in fifths: {round(5 * measures['precision']) / 5:.1f}")
-
-# %% [markdown]
-# ## The record
 
 # %% tags=["bookkeeping"]
 folder = save_pretrained(denoiser, record.folder / "denoiser")  # a diffusers folder

@@ -15,24 +15,14 @@
 # %% [markdown]
 # # 7. Other ways to debias a diffusion model
 #
-# **Question.** TIW-DSM needs a small unbiased reference set, and no labels. Others need labels, a classifier, or
+# **Question.** TIW-DSM needs a small unbiased reference set, and no labels. Other methods need labels, a classifier, or
 # nothing but a guess. What does each reach, and at what cost?
 #
-# With $D$ a denoiser, $w$ the weight of TIW-DSM, and a network split into ${\rm encode}$, which gives a bottleneck $h$,
-# and ${\rm decode}$ (the other symbols stand in the [notation](../book/notation.md)):
-#
-# $$\begin{aligned}
-# D_{\rm ratio} &= D_{\rm obs} + \sigma^2 \nabla_x \log w & \text{ratio guidance} \\
-# D_w &= D_{\rm obs} + w\,(D_{\rm ref} - D_{\rm obs}) & \text{domain guidance} \\
-# D_{\rm ADP} &= {\rm decode}\big(h - \gamma B\, \nabla_h L(h)\big) & \text{distribution guidance} \\
-# D_{\rm InvDiff} &= r\,{\rm decode}\big(h + \Delta(h, \sigma)\big) + (1 - r)\,{\rm decode}(h)
-# \end{aligned}$$
-#
-# One problem a run: `gmm`, the 2-D example, or a setting of images such as `digits-colour-90` with the library's
+# A run takes one problem: `gmm`, the 2-D example, or a setting of images such as `digits-colour-90` with the library's
 # U-Nets. (`0v1`, `low-high` and `long-tail` are scikit-learn's digits as points of 64 numbers; their samples are
-# blurred.) One sampler, the same starting noise, one judge. **Never rank two rows without the column of what they
-# require.** DSM(bias), plain training on the biased set alone, is the base model of those that have no reference set.
-# Ratio guidance and domain guidance start from DSM(obs).
+# blurred.) All methods share the sampler, the starting noise and the judge, which names the group of a sample. **Never
+# rank two rows without the column of what they require.** Methods without a reference set build on DSM(bias), plain
+# training on the biased set alone; ratio guidance and domain guidance build on DSM(obs).
 #
 # | reads | writes | takes |
 # |---|---|---|
@@ -96,42 +86,37 @@ print("shares of the biased set:", ", ".join(f"{group} {share:.3f}" for group, s
 # %% [markdown]
 # ## What each method is, and what it needs
 #
-# **DSM(bias), DSM(ref), DSM(obs).** Plain denoising score matching on the biased set, on the reference set, on both.
-# They draw what they saw: the first has the bias, the second copies its few samples.
+# Here $D$ is a denoiser with the row's name, $h$ the bottleneck of its network, $w$ the weight of TIW-DSM, and the
+# other symbols those of the [notation](../book/notation.md).
 #
-# **IW-DSM, TIW-DSM.** Weights from the density ratio: of clean samples, or of noisy ones together with the correction
-# $\sigma^2 \nabla \log w$ of the target (notebook 01). They train a ratio network first, and add nothing to sampling.
-# They fail where the reference set is too small for the ratio.
-#
-# **Ratio guidance** (Kim et al. 2023). $D' = D_{\rm obs} + \sigma^2 \nabla_x \log w$, with the ratio network and the
-# target of TIW-DSM. It evaluates the ratio network and its gradient at every sampling step, and no training averages
-# what the ratio gets wrong.
-#
-# **Distribution guidance** (arXiv 2402.18206). A predictor of groups (ADP) reads the bottleneck $h$ of the frozen base
-# model at each level; while sampling, $h \leftarrow h - \gamma B\,\nabla_h \sum_k (\bar q_k - p_k)^2 / p_k$ moves the
-# mean prediction $\bar q$ of the batch to the target $p$. Too large a $\gamma$ ruins the samples, and it can only
-# steer to what the base model can draw.
-#
-# **InvDiff** (arXiv 2412.08480). A small module $\Delta$ beside the frozen base model, trained by
-# $\frac1G \sum_g L_g + \lambda {\rm Var}_g(L_g)$ over groups. The oracle takes the true ones. Inferred, it takes the
-# share $q$ of samples with the largest denoising error at large noise for a group: it guesses $q$, and finds what is
-# hard, which need not be the attribute that you care about. Where a model memorises the few samples of a group, that
-# group has the *smaller* loss, and $\lambda$ takes weight from it.
-#
-# **ddm-released** (arXiv 2503.12536). $(1-w)\,{\rm DSM} + w\,{\rm CE}$ of an indicator that reads the predicted noise,
-# trained jointly. Nothing in it changes the shares of the data. **ddm-balanced** is our reading of the same paper's
-# abstract: clusters of the base model's $h$ stand for groups, and the model is trained on with each cluster as heavy as
-# any other. It fails where the largest clusters are not the attribute.
-#
-# **Fine-tuning with early stopping**, the idea of fairTL (arXiv 2212.00926, there with GANs). The base model is trained
-# on with the reference set alone, of which a fifth is held out; of six lengths the one with the lowest denoising loss
-# on that fifth is taken. Too long a tuning copies the reference images.
-#
-# **Ambient-o with one threshold**, the idea of arXiv 2506.10038. All images are trained on at $\sigma \ge \sigma^*$,
-# the reference images alone below. What is decided above $\sigma^*$ keeps the bias.
-#
-# **Domain guidance** (arXiv 2504.01521). $D_w = D_{\rm obs} + w (D_{\rm ref} - D_{\rm obs})$, from two rows of this
-# table; $w = 1$ is DSM(ref). It takes a second denoiser at every sampling step, and takes over the copies of DSM(ref).
+# - **DSM(bias), DSM(ref), DSM(obs)**: plain denoising score matching on the biased set, on the reference set, on both.
+#   They draw what they saw, so the first keeps the bias.
+# - **IW-DSM, TIW-DSM**: a weight from a learned density ratio, of clean samples, or of noisy ones together with the
+#   correction $\sigma^2 \nabla_x \log w$ of the target ([notebook 01](01_density_ratio_2d.ipynb)). They add nothing to
+#   sampling.
+# - **Ratio guidance** (Kim et al. 2023): $D_{\rm obs} + \sigma^2 \nabla_x \log w$, with the ratio network of TIW-DSM,
+#   which it evaluates with its gradient at every sampling step.
+# - **Distribution guidance** (arXiv 2402.18206): a predictor of groups (ADP) reads $h$ of the frozen base model at each
+#   level. While sampling a batch of $B$, $h$ moves by $-\gamma B\,\nabla_h \sum_k (\bar q_k - p_k)^2 / p_k$, so that
+#   the mean prediction $\bar q$ of the batch comes nearer to the wanted shares $p$. $\gamma$ is the strength of the
+#   step.
+# - **InvDiff** (arXiv 2412.08480): a small module $\Delta(h, \sigma)$ is added to $h$ of the frozen base model, and the
+#   denoiser is $r$ times the one with $\Delta$ plus $1 - r$ times the base model. $\Delta$ minimises
+#   $\frac1G \sum_g L_g + \lambda\, {\rm Var}_g(L_g)$, where $L_g$ is the denoising loss of group $g$ of $G$, and
+#   $\lambda$ here is the option `invdiff_variance`. *True groups* takes the labels. *Inferred* takes the share $q$ of
+#   the samples with the largest denoising error at large noise for one group: it guesses $q$, and what is hard to
+#   denoise need not be the attribute.
+# - **ddm-released** (arXiv 2503.12536): the denoising loss, and with the factor `ddm_w` the cross-entropy of an
+#   indicator that reads the predicted noise. Nothing in it changes the shares of the data.
+# - **ddm-balanced**, our reading of the same paper's abstract: clusters of the base model's $h$ stand for groups, and
+#   the base model is trained on with each cluster as heavy as any other.
+# - **Fine-tuning**, the idea of fairTL (arXiv 2212.00926, there with GANs): the base model is trained on with the
+#   reference set alone, of which a fifth is held out; of six lengths the one with the lowest loss on that fifth is
+#   taken.
+# - **Ambient-o with one threshold** $\sigma^*$, the idea of arXiv 2506.10038: all images are trained on at
+#   $\sigma \ge \sigma^*$, the reference images alone below. What is decided above $\sigma^*$ keeps the bias.
+# - **Domain guidance** (arXiv 2504.01521): $D_{\rm obs} + u\, (D_{\rm ref} - D_{\rm obs})$ with the option `w` as its
+#   factor $u$; $u = 1$ is DSM(ref). It evaluates two denoisers at every sampling step.
 
 # %%
 print(f"{'method':25s} requires")
@@ -141,10 +126,10 @@ for name in comparison.methods:
 # %% [markdown]
 # ## Options, chosen on the validation seed
 #
-# Tried are temperature, strength and head of distribution guidance, the base model of fine-tuning, the threshold of
-# Ambient-o in units of the data's standard deviation, and $w$ of domain guidance. Each takes what is fairest among the
-# values whose Frechet distance is no worse than that of DSM(bias). The share $q$ of InvDiff is swept, not chosen: to
-# choose it one would need the groups.
+# We try the temperature, strength $\gamma$ and head of distribution guidance, the base model of fine-tuning, the
+# threshold of Ambient-o in units of the data's standard deviation, and the factor of domain guidance. A method then
+# uses the fairest value whose Frechet distance is no worse than that of DSM(bias). The share $q$ of InvDiff is shown
+# for several values but not chosen: to choose it one would need the groups.
 
 # %% tags=["nbval-ignore-output"]
 held, n_tried = comparison.problem(validation_seed), min(n_samples, 1000)
@@ -175,12 +160,12 @@ table = comparison.table(rows)
 display(HTML(plots.baseline_table(table).to_html()))
 
 # %% [markdown]
-# **Table: every measure.** Means over seeds, with the single values or Student's 95 % interval. *Discrepancy*: distance
-# of the group shares from the wanted ones. *Pairwise bias*: mean difference of two groups' shares. *Frechet*, precision
-# and recall: against held-out balanced data, in the features of the judge (for `gmm` the points themselves), which is
-# not Inception's FID; by group against that group alone, where few held-out images make it large. *Unsure*: samples of
-# which the judge is less than 90 % sure. *Nearest*: distance to the nearest image of both sets. Training counts what
-# the row adds to its base model.
+# **Table: every measure.** Means over seeds, with the single values or Student's 95 % interval. *Discrepancy*:
+# Euclidean distance of the group shares from the wanted ones. *Pairwise bias*: mean difference of two groups' shares.
+# *Frechet*, precision and recall: against held-out balanced data, in the features of the judge (for `gmm` the points
+# themselves), not Inception's; *by group* against that group alone, where few held-out images make the distance large.
+# *Unsure*: share of the samples of which the judge is less than 90 % sure. *Nearest*: distance to the nearest image of
+# both sets. Parameters and training time are what a row adds to its base model.
 
 # %% mystnb={"image": {"alt": "Plain training and ddm-released keep the bias; all others come near equal shares"}}
 figure = plots.needs_and_shares(table, first.group_names, first.biased_shares, wanted)
@@ -190,29 +175,28 @@ display(record.figure(figure, "group_shares"))
 # **Figure 1.** The share of the second group, or, where there are more than two, the shares of all in per cent: a mark
 # for each seed, a bar for their mean, and from four seeds on Student's 95 % interval. With the default parameters
 # DSM(bias), DSM(obs) and ddm-released keep the bias of their data, domain guidance leaves a part of it, and the other
-# rows come near equal shares. What they need for it differs.
+# rows come near equal shares, with the requirements named at the left.
 
 # %% mystnb={"image": {"alt": "In 2-D all rows have high precision and recall; unfair rows a large Frechet distance"}}
 display(record.figure(plots.fairness_and_quality(table), "fairness_and_quality"))
 
 # %% [markdown]
-# **Figure 2.** Fairness beside the quality of the samples that it was read from, a mark for each seed. **Read them
-# together.** Equal shares of samples with low precision are the judge's opinion of blurs. Equal shares with low recall
-# cover little of the data, as copies of the reference images do. In the 2-D example neither happens, and the Frechet
-# distance, taken to balanced data, mostly repeats the discrepancy.
+# **Figure 2.** Fairness beside the quality of the samples that it was read from, a mark for each seed. Read them
+# together: where precision is low the judge names samples that are not like the data, and where recall is low the
+# samples cover little of the data, as copies of the reference images do. In the 2-D example neither happens.
 
 # %% mystnb={"image": {"alt": "Distribution guidance bends the rare mode, TIW-DSM stretches the common one"}}
 display(record.figure(plots.first_samples(samples, table), "samples"))
 
 # %% [markdown]
-# **Figure 3.** Samples of the first seed; all methods start from the same noise. With the default parameters one sees
-# here what the shares do not show: distribution guidance moves the points of the rare mode into a wedge, and ratio
-# guidance and TIW-DSM, which share their learned ratio, stretch the common mode along the diagonal.
+# **Figure 3.** Samples of the first seed, the minority in red; all methods start from the same noise. With the default
+# parameters one sees what the shares do not show: distribution guidance moves the points of the rare mode into a wedge,
+# and ratio guidance and TIW-DSM, which share their learned ratio, stretch the common mode along the diagonal.
 #
 # ## Which samples InvDiff groups together
 #
-# Its inferred groups at the first seed, against the true ones. Both groups are drawn as often, so the share that a
-# true group can get is the mean of its shares in the two, however long the module is trained.
+# Its inferred groups at the first seed (rows) against the true ones (columns). If both inferred groups are drawn
+# equally often, a true group has the mean of its shares in the two.
 
 # %% tags=["nbval-ignore-output"]
 inferred = []
@@ -228,8 +212,8 @@ if "invdiff" in comparison.methods:
 # %% [markdown]
 # ## The judge
 #
-# The judge was trained on more data, by another kind of model, than the classifier that distribution guidance may
-# use. Its confusion matrix, true group by named group: of images that its own training held out, or of unseen hues.
+# The judge was trained on more data, and is another kind of model, than the classifier that distribution guidance uses.
+# On images its confusion matrix (rows: true group) is of images that its training held out, or of unseen hues.
 
 # %% tags=["nbval-ignore-output"]
 confusion = first.judge.confusion
@@ -244,8 +228,8 @@ print(f"the labelling classifier agrees with it on {agreement:.3f} of the held-o
 # %% [markdown]
 # ## What sampling costs
 #
-# Processor time over the base model's, all taking turns on one machine: the median of five rounds. TIW-DSM draws with a
-# network of the same size and nothing else, so what differs from one there is the clock.
+# Processor time over the base model's, the median of five rounds in which all methods take turns on one machine.
+# TIW-DSM samples with a network of the base model's size and nothing else.
 
 # %% tags=["nbval-ignore-output"]
 relative = comparison.relative_cost(first, 0)
@@ -255,8 +239,8 @@ for name, ratio in relative.items():
 # %% [markdown]
 # ## All problems
 #
-# This run beside the records that there are of other problems. Runs of other problems:
-# `papermill notebooks/07_baselines.ipynb out.ipynb -f notebooks/params/07_digits-colour-90.yaml`, or `make baselines`.
+# This run beside the records of other problems; `make baselines`, or for one problem
+# `papermill notebooks/07_baselines.ipynb out.ipynb -f notebooks/params/07_digits-colour-90.yaml`, makes more of them.
 
 # %% mystnb={"image": {"alt": "Ratio guidance, ddm-balanced and inferred InvDiff are fair in 2-D and unfair on digits"}}
 recorded = {r["run"]: r["metrics"] for r in runs.finished("07_baselines")}
@@ -268,7 +252,7 @@ display(record.figure(plots.all_problems(shown), "all_problems"))
 # **Figure 4.** Fairness discrepancy on each problem that has a record, each on its own scale; a mark for each seed.
 # Figure 1 says what a row requires. An empty line is a method that was not run there. On `low-high` and `long-tail`,
 # digits as points, ratio guidance, ddm-balanced and the inferred groups of InvDiff stay farther from equal shares than
-# in 2-D. The [tables of results](../docs/results.md) say where samples can be read at all.
+# in 2-D; the samples of these two problems cannot be read well ([tables of results](../docs/results.md)).
 #
 # ## What we learned
 
@@ -289,16 +273,13 @@ costs = "; ".join(f"{labels[name]} {value:.1f}" for name, value in relative.item
 print(f"3. Sampling time over that of the base model: {costs}.")
 
 # %% [markdown]
-# What must come out again when this notebook runs anew, on any machine: in fifths, for the last digits depend on the
+# A test runs this notebook anew and compares these numbers. They are rounded, for the last digits depend on the
 # processor.
 
 # %%
 for name in ("dsm_bias", "tiw_dsm"):
     if name in table:
         print(f"{table[name]['label']}: discrepancy in fifths {round(5 * unfair[name]['mean']) / 5:.1f}")
-
-# %% [markdown]
-# ## The record
 
 # %% tags=["bookkeeping"]
 assert all(abs(sum(shares) - 1) < 1e-9 for m in table.values() for shares in m["group_shares"]["seeds"])

@@ -1,4 +1,4 @@
-"""What a notebook needs to become a page: bookkeeping cells folded, figures with a text and a link to full size.
+"""What a notebook needs to become a page: bookkeeping cells folded, lines joined, figures with a text and a link.
 
 And the list of notebooks on the first page.
 """
@@ -14,8 +14,8 @@ DOTS = 200  # an inch of a figure: runs/record.py
 BOOKKEEPING = "bookkeeping"  # the tag of cells that a reader of the page may skip
 
 
-def fold_bookkeeping(app, docname: str, source: list[str]) -> None:
-    """Cells with that tag show a line that unfolds them, by myst-nb's own tag."""
+def prepare(app, docname: str, source: list[str]) -> None:
+    """Cells with that tag show a line that unfolds them, by myst-nb's own tag; lines printed in a row are one block."""
     if app.env.doc2path(docname).suffix != ".ipynb":
         return
     notebook = json.loads(source[0])
@@ -23,7 +23,20 @@ def fold_bookkeeping(app, docname: str, source: list[str]) -> None:
         tags = cell["metadata"].get("tags", [])
         if BOOKKEEPING in tags:
             cell["metadata"]["tags"] = [*tags, "hide-input"]
+        if cell["cell_type"] == "code":
+            cell["outputs"] = joined(cell["outputs"])
     source[0] = json.dumps(notebook)
+
+
+def joined(outputs: list[dict]) -> list[dict]:
+    """Outputs of a cell; a stream that follows the same one goes on with it, for a kernel cuts them by the clock."""
+    found = []
+    for output in outputs:
+        if found and output["output_type"] == "stream" and found[-1].get("name") == output["name"]:
+            found[-1] = output | {"text": "".join(found[-1]["text"]) + "".join(output["text"])}
+        else:
+            found.append(output)
+    return found
 
 
 def describe_figures(app, doctree) -> None:
@@ -61,23 +74,31 @@ def caption(image: nodes.image) -> str:
 
 
 def contents() -> str:
-    """A table of the notebooks: title, the question that each opens with, how long its shortest recorded run took."""
+    """A table of the notebooks: title, the question that each opens with, how long the run took that it shows."""
     lines = ["{.notebooks}", "| notebook | question | time |", "|---|---|---:|"]
     for path in sorted((PROJECT / "notebooks").glob("[0-9]*.ipynb")):
-        first = "".join(json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"])
+        text = path.read_text(encoding="utf-8")
+        first = "".join(json.loads(text)["cells"][0]["source"])
         title = re.search(r"^# (.+)$", first, re.MULTILINE)
         question = re.search(r"\*\*Question\.\*\*\s+(.+?)(?:\n\n|\Z)", first, re.DOTALL)
         if not (title and question):
             raise ValueError(f"{path.name}: the first cell must have a title and a **Question.**")
-        records = (PROJECT / "results" / path.stem).glob("*/provenance.json")
-        seconds = [json.loads(record.read_text(encoding="utf-8"))["wall_seconds"] for record in records]
-        time = f"{min(seconds):.0f} s" if seconds else ""
         link = f"[{title[1]}](../notebooks/{path.name})"
-        lines.append(f"| {link} | {' '.join(question[1].split())} | {time} |")
+        lines.append(f"| {link} | {' '.join(question[1].split())} | {took(path.stem, text)} |")
     return "\n".join(lines)
 
 
+def took(name: str, text: str) -> str:
+    """Seconds of the run whose outputs a notebook shows: its last cell prints the name of the record."""
+    run = re.search(r'^ *"recorded: ([^"\\]+)', text, re.MULTILINE)
+    record = PROJECT / "results" / name / (run[1] if run else "") / "provenance.json"
+    if not run or not record.exists():
+        return ""
+    provenance = json.loads(record.read_text(encoding="utf-8"))
+    return f"{provenance.get('cpu_seconds', provenance['wall_seconds']):.0f} s"
+
+
 def setup(app) -> dict:
-    app.connect("source-read", fold_bookkeeping)
+    app.connect("source-read", prepare)
     app.connect("doctree-read", describe_figures)
     return {"parallel_read_safe": True}

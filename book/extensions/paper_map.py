@@ -30,7 +30,7 @@ class Item:
     """An equation, figure, table or setting of the paper.
 
     text: what it is, with its number where we know it. code: names in tiwlib. claims: patterns of claims' ids, each
-    of which must match one. notebook: its number, for items without a claim.
+    of which must match one. notebook: its number, beside those of the claims' runs.
     """
 
     text: str
@@ -70,7 +70,10 @@ FIGURES = (
         ("ratio-error-*",),
     ),
     Item(
-        "Time-independent weights of the biased images: most of them vanish", ("ratio.fit",), ("*weights-75",)
+        "Time-independent weights of the biased images: most of them vanish",
+        ("ratio.fit",),
+        ("*weights-75",),
+        notebook="06",
     ),
     Item(
         "The power $\\alpha$ of the weight",

@@ -19,6 +19,8 @@ import ledger_page  # noqa: E402
 import paper_map  # noqa: E402
 import repository  # noqa: E402
 
+import notebooks  # noqa: E402
+
 PNG, OTHER_PNG = (base64.b64encode(encoded(seed)).decode() for seed in (0, 1))
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9]*.ipynb"))
@@ -132,6 +134,32 @@ def test_what_a_notebook_gets(tmp_path):
     )
     done = build(tmp_path, source)
     assert done.returncode != 0 and "nowhere.md" in done.stderr  # warnings are errors
+
+
+def test_lines_that_a_cell_prints_in_a_row_are_one_block():
+    line = {"output_type": "stream", "name": "stdout", "text": ["a\n"]}
+    table = {"output_type": "display_data", "data": {}, "metadata": {}}
+    found = notebooks.joined([line, line | {"text": "b\n"}, table, line, line | {"name": "stderr"}])
+    assert [output.get("text") for output in found] == ["a\nb\n", None, ["a\n"], ["a\n"]]
+
+
+def test_the_time_of_a_notebook_is_that_of_the_run_it_shows(book):
+    times = [
+        row.find_all("td")[-1].get_text()
+        for row in book.pages["book/index.html"].select("table.notebooks tr")[1:]
+    ]
+    assert all(re.fullmatch(r"\d+ s", time) for time in times) and len(times) == len(NOTEBOOKS)
+    provenance = json.loads((ROOT / "results" / NOTEBOOKS[0] / "default" / "provenance.json").read_text())
+    assert times[0] == f"{provenance.get('cpu_seconds', provenance['wall_seconds']):.0f} s"
+    assert notebooks.took(NOTEBOOKS[0], '"print(f\\"recorded: {run}\\")"') == "", "the code is no output"
+
+
+def test_columns_of_words_and_formulas_before_a_comma(book):
+    cells = book.pages["book/notation.html"].find("table").find_all("tr")[-1].find_all("td")
+    assert ["sentences" in cell.get("class", []) for cell in cells] == [False, False, True, False]
+    assert "code" in cells[1]["class"], "a long name in code may be broken"
+    glued = [span.get_text() for span in book.pages["book/notation.html"].select(".glued")]
+    assert glued and all(text[0] == "(" or text[-1] in ".,;:)?" for text in glued)
 
 
 def test_without_an_address_there_are_no_launch_buttons(book, monkeypatch):

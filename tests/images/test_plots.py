@@ -98,6 +98,38 @@ def test_the_smallest_correct_ratio_is_a_line_at_its_weight(least):
     )
 
 
+def test_each_panel_of_the_weights_has_its_ticks_and_no_line_crosses_its_text():
+    rows = [("time-dependent", sigma, at, 0.5) for sigma in range(5) for at in (-1.0, -0.9)]
+    rows += [("time-independent", 0, at, 0.5) for at in (-1.0, -0.9)]  # a third line of text
+    frame = pd.DataFrame(rows, columns=["estimator", "sigma", "log10_w", "share"])
+    figure = plots.weights(frame, 0.25)
+    figure.canvas.draw()
+    for panel in figure.axes[:5]:
+        assert all(tick.label1.get_visible() for tick in panel.xaxis.get_major_ticks())
+        (text,) = panel.texts
+        low = text.get_window_extent().y0
+        assert all(line.get_window_extent().y1 < low for line in panel.lines)
+        assert all(bar.get_window_extent().y1 < low for bar in panel.patches)
+
+
+def test_examples_of_groups_leave_no_gap_between_their_rows(tmp_path):
+    groups = np.arange(10).repeat(8)
+    of_data.save_examples(np.zeros((80, 1, 4, 4), np.uint8), groups, 10, tmp_path / "examples.png")
+    keys = (
+        "dsm_ref",
+        "dsm_obs",
+        "iw_dsm",
+        "tiw_dsm",
+        "w_only",
+        "c_only",
+        "dsm_obs_half",
+    )  # in rows of four and three
+    figure = of_data.samples_by_group(dict.fromkeys(keys, tmp_path / "examples.png"), MANY[:10])
+    assert figure.get_size_inches()[1] < 2 * (WIDTH / 4 * 10 / of_data.EXAMPLES + 0.4), (
+        "two grids and their titles"
+    )
+
+
 def ratio_errors():
     """Two seeds whose clean errors differ tenfold; the time-dependent error halves, or falls to a tenth, in time."""
     rows = []

@@ -137,6 +137,7 @@ def save_first(images: np.ndarray, path: Path) -> None:
 def side_by_side(kept: dict[str, Path], captions: dict[str, str]) -> Figure:
     """What `save_first` wrote, a panel for each method (key -> path), with a caption beneath."""
     figure, axes = plt.subplots(1, len(kept), figsize=(4.2 * len(kept), 3.1), squeeze=False)
+    figure.get_layout_engine().set(wspace=0.05)
     for panel, (key, path) in zip(axes[0], kept.items(), strict=True):
         with Image.open(path) as image:
             pixels = np.asarray(image)
@@ -150,8 +151,11 @@ def side_by_side(kept: dict[str, Path], captions: dict[str, str]) -> Figure:
 
 def samples_by_group(kept: dict[str, Path], names: tuple[str, ...]) -> Figure:
     """What `save_examples` wrote, a panel for each method (key -> path); names: of the groups, for the rows."""
-    names = names[:FEW]
-    figure, _, used = panels(len(kept), 4, 0.25 * len(names) + 0.4)
+    names, most = names[:FEW], 4
+    columns = -(
+        -len(kept) // -(-len(kept) // most)
+    )  # of `panels`; 0.3 inches beside a grid hold the names of its rows
+    figure, _, used = panels(len(kept), most, (WIDTH / columns - 0.3) * len(names) / EXAMPLES + 0.4)
     for panel, (key, path) in zip(used, kept.items(), strict=True):
         with Image.open(path) as image:
             pixels = np.asarray(image)

@@ -145,17 +145,18 @@ def weights(frame: pd.DataFrame, least_ratio: float | None = None) -> Figure:
             if len(part):
                 panel.bar(part.log10_w, part.share, width, align="edge", label=estimator, **style)
                 lines.append(f"{part.share[part.log10_w < -1.75].sum():.1%} {estimator}")
-        panel.axvline(-1.7, 0, 0.75, color="0.4", linewidth=1, linestyle=":")
+        panel.axvline(-1.7, 0, 0.62, color="0.4", linewidth=1, linestyle=":")
         if least_ratio:
             least = np.log10(
                 2 * least_ratio / (least_ratio + 1)
             )  # w = 2 r / (r + 1) in half-and-half batches
             style = {"color": "black", "linewidth": 1, "label": f"smallest correct ratio, {least_ratio:.2f}"}
-            panel.axvline(least, 0, 0.75, **style)
+            panel.axvline(least, 0, 0.62, **style)
         panel.set_title(rf"$\sigma = {sigma:g}$")
         where = {"xycoords": "axes fraction", "va": "top", "fontsize": "small"}
         panel.annotate("\n".join(["$r$ below 0.01:", *lines]), (0.02, 0.98), **where)
-        panel.set(xlabel="weight $w$", ylim=(0, 1.35 * frame.share.max()))
+        panel.set(xlabel="weight $w$", ylim=(0, 1.65 * frame.share.max()))  # above the lines stands the text
+        panel.tick_params(labelbottom=True)
     seen = frame[frame.share > 0].log10_w
     low = int(np.floor(min(seen.min(), -2.2)))
     ticks = range(low, int(np.ceil(seen.max())) + 1)

@@ -129,7 +129,7 @@ def samples_2d(samples: dict[str, torch.Tensor], shares: dict[str, str], extent:
         panel.set_title(f"{name}\nminority {shares[name]}", fontsize="small")
         panel.set(xlim=(-extent, extent), ylim=(-extent, extent), xticks=(-4, 0, 4), yticks=(-4, 0, 4))
         panel.set_aspect("equal")
-    for panel in axes[-1]:
+    for panel in used[-axes.shape[1] :]:  # nothing stands below them
         panel.set_xlabel("first coordinate")
     for panel in axes[:, 0]:
         panel.set_ylabel("second coordinate")
