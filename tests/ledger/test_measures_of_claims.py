@@ -155,9 +155,9 @@ EQUAL = {  # the parts of benchmarks/same_ratio.py
     ),
 }
 LEFT = {
-    "setting": ("digits-colour-90",),
+    "setting": ("digits-colour-90", "digits-lt"),
     "method": ("tiw_dsm",),
-    "ratio": ("plain", "posterior"),
+    "ratio": ("plain", "posterior", "oracle"),
     "level": (0.0, 5.0),
     "seed": range(3),
 }
@@ -471,8 +471,8 @@ EXPECTED["same-ratio-bias-apart"] = apart / tiw_error, (-INF, 0.5)
 EXPECTED["same-ratio-bias-nearer"] = tiw_error - iw_error, BELOW
 
 
-def bias_left(metric, level, ratio="plain"):
-    return np.array([made_up("digits-colour-90", "tiw_dsm", ratio, level, s, metric) for s in range(3)])
+def bias_left(metric, level, ratio="plain", setting="digits-colour-90"):
+    return np.array([made_up(setting, "tiw_dsm", ratio, level, s, metric) for s in range(3)])
 
 
 EXPECTED["bias-left-noise"] = bias_left("both", 5.0) - bias_left("both", 0.0), ABOVE
@@ -480,6 +480,9 @@ EXPECTED["bias-left-samples"] = bias_left("samples", 5.0) - bias_left("both", 5.
 for metric, name in (("both", "posterior"), ("samples", "posterior-samples")):
     gap = bias_left(metric, 5.0, "posterior") - bias_left(metric, 5.0)
     EXPECTED[f"bias-left-{name}"] = gap, BELOW
+for ratio, name, limits in (("oracle", "oracle", ABOVE), ("posterior", "posterior-tail", (-0.1, 0.1))):
+    gap = bias_left("both", 5.0, ratio, "digits-lt") - bias_left("both", 0.0, ratio, "digits-lt")
+    EXPECTED[f"bias-left-{name}"] = gap, limits
 EXPECTED["colour-tiw-recall"] = colour("tiw_dsm", "recall") - colour("dsm_ref", "recall"), ABOVE
 EXPECTED["colour-obs-keeps-the-bias"] = (
     colour("dsm_obs", "total_variation") - in_batches("digits-colour-90"),
