@@ -123,6 +123,8 @@ def fit(pair, seed, kind="time-dependent", steps=ratio_steps, weight_decay=weigh
         channels = pair[0].images.shape[1]
         network, batch_size = seeded(image_ratio, channels, dropout=ratio_dropout, seed=seed), 128
     options = {"steps": steps, "lr": ratio_lr, "weight_decay": weight_decay, "stop": stop}
+    if stop == "last":
+        options["evaluations"] = 1  # of the held-out loss: on larger images each takes seconds
     return ratio.fit(network, *pair, kinds[kind], batch_size=batch_size, seed=seed, **options)
 
 
