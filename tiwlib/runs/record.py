@@ -7,6 +7,7 @@ the run has ended well. metrics.json is written last: a run without it did not f
 import io
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -127,10 +128,9 @@ def _cudnn_benchmark() -> bool | None:
 
 def checked_name(run: str) -> str:
     """The name of a run, if a folder can have it."""
-    if not run or not all(c.isalnum() or c in "-_." for c in run) or run.startswith("."):
-        raise ValueError(f"run={run!r}: must be a folder's name of letters, digits, '-', '_' and '.'")
-    if len(run.encode()) > LONGEST:
-        raise ValueError(f"run={run!r}: must be at most {LONGEST} bytes long, not {len(run.encode())}")
+    if not re.fullmatch(r"(?!\.)[\w.-]+", run) or len(run.encode()) > LONGEST:
+        allowed = f"letters, digits, '-', '_' and '.', no '.' first, at most {LONGEST} bytes"
+        raise ValueError(f"run={run!r}: must be a folder's name of {allowed}")
     return run
 
 
