@@ -186,13 +186,11 @@ def start(notebook: str, run: str, params: dict) -> Run:
     folder = results_root() / notebook / checked_name(run)
     try:
         begun = Run(folder, params)
-        if (folder / "metrics.json").exists():
-            if differing := changed(folder, params):
-                raise ValueError(
-                    f"run={run!r}: {folder} holds a finished run with other values of {', '.join(differing)}; "
-                    f"give this one another name, -p run NAME, or delete that folder"
-                )
-            (folder / "metrics.json").unlink()
+        if (folder / "metrics.json").exists() and (differing := changed(folder, params)):
+            raise ValueError(
+                f"run={run!r}: {folder} holds a finished run with other values of {', '.join(differing)}; "
+                f"give this one another name, -p run NAME, or delete that folder"
+            )
         if (folder / "params.json").exists():  # else it is no record of ours
             _empty(folder)
         write_json(folder / "params.json", params)
@@ -204,6 +202,8 @@ def start(notebook: str, run: str, params: dict) -> Run:
 
 
 def _empty(folder: Path) -> None:
+    """Drop all but the lock of a record, and first what says that it is finished."""
+    (folder / "metrics.json").unlink(missing_ok=True)
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
