@@ -12,11 +12,12 @@ from functools import lru_cache
 from pathlib import Path
 
 import machine
+import numpy as np
 import torch
 from rows import fill
 
 from tiwlib import runs
-from tiwlib.measures.bias_left import bias_left
+from tiwlib.measures.bias_left import bias_in_samples, bias_left
 from tiwlib.objectives import Ratio
 from tiwlib.runs.experiment import NOTEBOOK, Experiment, from_parameters
 
@@ -45,18 +46,20 @@ def asked(settings: list[str], trained: list[dict]) -> list[dict]:
 
 
 @lru_cache(maxsize=1)
-def experiment_and_ratio(run: str) -> tuple[Experiment, Ratio]:
-    """A finished run's experiment and the ratio that it has fitted, from the cache or fitted again."""
-    params = runs.read_record(runs.results_root() / NOTEBOOK / run)["params"]
-    experiment = from_parameters(params | {"run": ""})
-    return experiment, experiment.ratio()
+def finished(run: str) -> tuple[Experiment, Ratio, np.ndarray]:
+    """A finished run's experiment, its ratio, from the cache or fitted again, and the group shares of its samples."""
+    record = runs.read_record(runs.results_root() / NOTEBOOK / run)
+    experiment = from_parameters(record["params"] | {"run": ""})
+    return experiment, experiment.ratio(), np.array(record["metrics"]["group_shares"])
 
 
 def row(run: str, level: float) -> list[dict]:
-    """What the ratio of a run leaves of the bias at one level: by the weight alone, and with the correction."""
-    experiment, ratio = experiment_and_ratio(run)
-    problem, config = experiment.problem, experiment.config
-    left = bias_left(ratio, problem.images, level, experiment.reference_fraction)
+    """What a run's ratio leaves of the bias at one level, and what its samples have."""
+    experiment, ratio, shares = finished(run)
+    problem, config, pi = experiment.problem, experiment.config, experiment.reference_fraction
+    left = bias_left(ratio, problem.images, level, pi) | {
+        "samples": bias_in_samples(shares, problem.images, pi)
+    }
     about = {"setting": problem.name, "method": config.method, "ratio": config.estimator, "seed": config.seed}
     return [about | left]
 

@@ -25,6 +25,7 @@ from tiwlib.gaussians import TWO_D_PAIRS
 from tiwlib.measures import weights
 from tiwlib.measures.bias_left import weighted_batch
 from tiwlib.measures.shares import total_variation
+from tiwlib.noise import LogNormal
 from tiwlib.ratio import FittedRatio
 from tiwlib.runs.config import ExperimentConfig
 from tiwlib.runs.experiment import Experiment
@@ -32,8 +33,8 @@ from tiwlib.training import TrainingConfig
 
 ESTIMATORS = tuple(name for name in estimators.ESTIMATORS if name != "oracle")
 REFERENCE_SIZES = (25, 50, 100, 500)
-SETTINGS = ("digits-lt-5", "digits-lt", "digits-lt-25", "digits-lt-50")
-BASE_STEPS = 400  # of DSM(obs) on digits, whose features some estimators stand on; 1,000 in notebook 05
+SETTINGS = ("digits-lt", "digits-lt-5", "digits-lt-25", "digits-lt-50")
+BASE_STEPS = 400  # of DSM(obs) on digits, whose features some estimators stand on; 2,000 in notebook 05
 LEVELS = (0.0, 0.3, 1.0, 2.0)  # sigma at which weights are looked at
 OF_TWO_D = {"mixture": {"clusters": 2}}  # options that the 2-D example is known to need: it has two modes
 # The held-out loss of networks is taken once, at the end: their weights are those of the last step.
@@ -104,7 +105,15 @@ def tuning_two_d(estimator: str, seed: int, attempt: int) -> list[dict]:
 
 
 def problem_of(setting: str, seed: int) -> Problem:
+    """At EDM's scale and noise levels, at which the options were chosen."""
     return of_images(bias.load(setting, runs.PROJECT / "data", seed=seed))
+
+
+def problem_as_trained(setting: str, seed: int) -> Problem:
+    """At the scale and the noise levels of notebook 05."""
+    default = runs.defaults("05_train")
+    levels = LogNormal(default["noise_mean"], default["noise_std"])
+    return of_images(bias.load(setting, runs.PROJECT / "data", seed=seed), default["sigma_data"], levels)
 
 
 def megabytes(fitted) -> float:
@@ -126,9 +135,8 @@ def judged(fitted, problem: Problem) -> dict:
     }
 
 
-def digits(estimator: str, seed: int, setting: str, **options) -> list[dict]:
-    """An estimator on one split of the digits."""
-    problem = problem_of(setting, seed)
+def on_images(problem: Problem, estimator: str, seed: int, **options) -> list[dict]:
+    """The row of an estimator on one split."""
     base = base_of(problem, estimator, seed, steps=BASE_STEPS)
     began = time.perf_counter()
     fitted = estimators.fit(estimator, problem, base, seed=seed, **ONCE.get(estimator, {}), **options)
@@ -136,11 +144,17 @@ def digits(estimator: str, seed: int, setting: str, **options) -> list[dict]:
     return [row | {"kept_mb": megabytes(fitted)} | judged(fitted, problem)]
 
 
+def digits(estimator: str, seed: int, setting: str) -> list[dict]:
+    """An estimator on one split of the digits."""
+    return on_images(problem_as_trained(setting, seed), estimator, seed)
+
+
 def tuning(estimator: str, seed: int, attempt: int) -> list[dict]:
     """One of the tries of an estimator on a validation split of digits-lt."""
     options = TRIES[estimator][attempt]
     tried = BEFORE[estimator] | options
-    return [{"options": options} | row for row in digits(estimator, seed, "digits-lt", **tried)]
+    rows = on_images(problem_of("digits-lt", seed), estimator, seed, **tried)
+    return [{"options": options} | row for row in rows]
 
 
 # ---------------------------------------------------------------- rows

@@ -7,6 +7,7 @@ and the rule by which the interval decides. Nothing is typed by hand but the sta
 from ledger import (
     ablations,
     baselines,
+    bias_left,
     colour,
     digits,
     estimators,
@@ -25,6 +26,7 @@ CLAIMS = (
     *digits.CLAIMS,
     *estimators.CLAIMS,
     *same_ratio.CLAIMS,
+    *bias_left.CLAIMS,
     *mnist14.CLAIMS,
     *mnist.CLAIMS,
     *ablations.CLAIMS,

@@ -8,7 +8,7 @@ import pandas as pd
 
 from ledger.front import of_setting, record
 from ledger.image_tables import mark
-from ledger.markdown import cell_of, header, row
+from ledger.markdown import cell_of, header, row, text_of
 from tiwlib.estimators import ESTIMATORS
 from tiwlib.measures.intervals import as_text
 from tiwlib.objectives import METHODS
@@ -55,12 +55,6 @@ def seeds_text(rows: pd.DataFrame) -> str:
     return f"Seeds: {', '.join(map(str, sorted(rows.seed.unique())))}."
 
 
-def text_of(values: Iterable[float], metric: str = "") -> str:
-    """The mean of a cell's seeds with its interval; nothing where there is no row."""
-    values = list(values)
-    return as_text(cell_of(values), metric) if values else ""
-
-
 def crossed(rows: pd.DataFrame, by: str, order: Iterable[str], column: str, title: str, metric: str) -> str:
     """A table of a metric: a row for each value of `by`, in this order, a column for each value of `column`."""
     values = sorted(rows[column].unique())
@@ -101,11 +95,13 @@ def blind_spot() -> str:
     return crossed(rows, "estimator", ESTIMATORS, "bias", "bias: {}", "ratio_error")
 
 
+@where_measured
 def estimators_digits() -> str:
     """What the weights of each estimator leave of the bias of unseen digits, by reference size."""
     return crossed(benchmark("estimators-digits"), "estimator", ESTIMATORS, **DIGITS)
 
 
+@where_measured
 def estimators_digits_gain() -> str:
     """The same, minus the plain estimator's."""
     return minus_plain(benchmark("estimators-digits"), **DIGITS)
@@ -124,6 +120,7 @@ MEASURES = {
 }
 
 
+@where_measured
 def estimators_measures() -> str:
     """All else that is measured of a ratio on the long-tailed digits, 50 reference images."""
     rows = benchmark("estimators-digits", setting="digits-lt")

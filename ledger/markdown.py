@@ -2,8 +2,9 @@
 
 import html
 import re
+from collections.abc import Iterable
 
-from tiwlib.measures.intervals import mean_interval
+from tiwlib.measures.intervals import as_text, mean_interval
 
 
 def plain(value) -> str:
@@ -32,3 +33,9 @@ def cell_of(values: list[float]) -> dict:
     if len(values) > 1:
         _, low, high = mean_interval(values)
     return {"mean": sum(values) / len(values), "low": low, "high": high, "seeds": values}
+
+
+def text_of(values: Iterable[float], metric: str = "") -> str:
+    """The mean of a cell's seeds with its interval; nothing where there is no row."""
+    values = list(values)
+    return as_text(cell_of(values), metric) if values else ""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ledger import counted_once, measured
 from ledger.baseline_tables import baselines
+from ledger.bias_left import bias_left
 from ledger.estimator_tables import (
     blind_spot,
     estimators,
@@ -24,7 +25,7 @@ from ledger.estimator_tables import (
     tries,
     tries_two_d,
 )
-from ledger.front import headline, ledger, picture
+from ledger.front import headline, ledger, methods, picture
 from ledger.image_tables import (
     alphas,
     decided,
@@ -131,10 +132,11 @@ def folded(entries: list[dict], verdict: str) -> list[str]:
 
 
 PAGES = {
-    PROJECT / "README.md": (headline, picture, times, notebooks),
+    PROJECT / "README.md": (headline, methods, picture, times, notebooks),
     PROJECT / "docs" / "results.md": (
         *(
             hues,
+            bias_left,
             mnist14_sizes,
             subgroups,
             two_d,

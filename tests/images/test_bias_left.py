@@ -9,7 +9,7 @@ import torch
 from tiwlib.closed_form import One
 from tiwlib.data.images import ImageData
 from tiwlib.gaussians import ExactRatio, GaussianMixture
-from tiwlib.measures.bias_left import bias_left, weighted_batch
+from tiwlib.measures.bias_left import bias_in_samples, bias_left, weighted_batch
 from tiwlib.objectives import weight_and_correction
 
 SIZES = {"biased": (2100, 600, 300), "reference": (400, 300, 300)}  # images of each group
@@ -58,6 +58,13 @@ def test_the_weight_alone_debiases_where_the_group_is_seen_and_not_under_noise(i
 def test_a_ratio_that_knows_nothing_leaves_the_bias_of_the_batches(images):
     for name, left in bias_left(One(), images, 3.0, PI, draws=1).items():
         assert left == pytest.approx(1, abs=CHANCE), name
+
+
+def test_the_bias_of_samples_is_a_place_between_fair_and_batches(images):
+    fair, biased = (images.shares()[name] for name in ("reference", "biased"))
+    batches = PI * fair + (1 - PI) * biased
+    for left in (0, 0.3, 1, 1.2):
+        assert bias_in_samples(fair + left * (batches - fair), images, PI) == pytest.approx(left, abs=1e-12)
 
 
 def test_weighted_batches_have_the_reference_shares_without_noise(images):

@@ -154,7 +154,15 @@ EQUAL = {  # the parts of benchmarks/same_ratio.py
         ("iw_error", "tiw_error", "apart"),
     ),
 }
+LEFT = {
+    "setting": ("digits-colour-90",),
+    "method": ("tiw_dsm",),
+    "ratio": ("plain", "posterior"),
+    "level": (0.0, 5.0),
+    "seed": range(3),
+}
 BENCHMARKS = {
+    "bias-left": made_up_rows(LEFT, ("both", "samples")),
     "ratio-ablations": [row for part, given in ABLATIONS.items() for row in made_up_rows(*given, part=part)],
     "estimators-two-d": made_up_rows(TWO_D, ("score_error", "ratio_error")),
     "estimators-digits": made_up_rows(DIGITS, ("variation_after_weighting",)),
@@ -461,6 +469,17 @@ for name, pi in (("half", 0.5), ("biased", 0.0)):
 iw_error, tiw_error, apart = (on_one_ratio(m, "posterior", n=5) for m in ("iw_error", "tiw_error", "apart"))
 EXPECTED["same-ratio-bias-apart"] = apart / tiw_error, (-INF, 0.5)
 EXPECTED["same-ratio-bias-nearer"] = tiw_error - iw_error, BELOW
+
+
+def bias_left(metric, level, ratio="plain"):
+    return np.array([made_up("digits-colour-90", "tiw_dsm", ratio, level, s, metric) for s in range(3)])
+
+
+EXPECTED["bias-left-noise"] = bias_left("both", 5.0) - bias_left("both", 0.0), ABOVE
+EXPECTED["bias-left-samples"] = bias_left("samples", 5.0) - bias_left("both", 5.0), (-0.1, 0.1)
+for metric, name in (("both", "posterior"), ("samples", "posterior-samples")):
+    gap = bias_left(metric, 5.0, "posterior") - bias_left(metric, 5.0)
+    EXPECTED[f"bias-left-{name}"] = gap, BELOW
 EXPECTED["colour-tiw-recall"] = colour("tiw_dsm", "recall") - colour("dsm_ref", "recall"), ABOVE
 EXPECTED["colour-obs-keeps-the-bias"] = (
     colour("dsm_obs", "total_variation") - in_batches("digits-colour-90"),

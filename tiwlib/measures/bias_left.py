@@ -63,8 +63,24 @@ def bias_left(
     0: the mean of the reference shares; 1: that of the batch, as without a ratio; measured along the line between the
     two, which are mixtures of the groups' means. Keys: `weight` alone, and `both`.
     """
-    shares, means = images.shares(), group_means(images)
-    fair = shares["reference"] @ means  # (d,)
-    bias = (1 - reference_fraction) * (shares["biased"] - shares["reference"]) @ means  # (d,)
+    means = group_means(images)
+    fair, batches = (part @ means for part in shares_of(images, reference_fraction))  # (d,)
     _, found = weighted_batch(ratio, images, level, reference_fraction, draws=draws)
-    return {name: float((mean - fair) @ bias / (bias @ bias)) for name, mean in found.items()}
+    return {name: along(mean, fair, batches) for name, mean in found.items()}
+
+
+def bias_in_samples(shares: np.ndarray, images: Biased, reference_fraction: float) -> float:
+    """The part of the batch's bias in the group shares (G,) of samples, 0 to 1 as above, along the shares' line."""
+    return along(shares, *shares_of(images, reference_fraction))
+
+
+def shares_of(images: Biased, reference_fraction: float) -> tuple[np.ndarray, np.ndarray]:
+    """Group shares of the reference set and of a batch, (G,) each."""
+    fair, biased = (images.shares()[name] for name in ("reference", "biased"))
+    return fair, reference_fraction * fair + (1 - reference_fraction) * biased
+
+
+def along(point: np.ndarray, start: np.ndarray, end: np.ndarray) -> float:
+    """Where a point lies on the line between two others: 0 at the start, 1 at the end."""
+    line = end - start
+    return float((point - start) @ line / (line @ line))
