@@ -28,7 +28,7 @@ class Painted:
     sweep: str
 
     def values(self, method: str, metric) -> Values:
-        return trained(method, metric, self.sweep, setting=self.setting)
+        return trained(method, metric, self.sweep, setting=self.setting, ratio="plain")
 
     def claim(self, id: str, statement: str, quantity: str, measure, rule, source: str = "ours") -> Claim:
         return Claim(

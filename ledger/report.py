@@ -41,7 +41,7 @@ from ledger.image_tables import (
 from ledger.markdown import header, line, plain, row
 from ledger.provenance import times, unhashed
 from ledger.rules import FAILS, HOLDS, OPEN, UNREADABLE, UNTESTED
-from ledger.superseded import first_training
+from ledger.superseded import first_ratio_errors, first_training
 from ledger.tables import (
     digits,
     invdiff_losses,
@@ -141,6 +141,7 @@ PAGES = {
             subgroups,
             two_d,
             ratio,
+            first_ratio_errors,
             digits,
             digits_sizes,
             parts,

@@ -20,6 +20,8 @@ from tiwlib.batches import flip_half, sent
 from tiwlib.networks import RatioNet
 from tiwlib.noise import NoiseDistribution, expand
 
+NUMBERS_AT_ONCE = 2**20  # of held-out samples that are evaluated: what is made of more no cache holds
+
 
 @dataclass(frozen=True, kw_only=True)
 class RatioConfig:
@@ -123,7 +125,7 @@ def noisy_batch(
 
 @dataclass
 class _History:
-    """The evaluations so far, and the weights that `stop` asks for with their step."""
+    """The evaluations so far, and the weights that `stop` asks for, with their step and their held-out log ratios."""
 
     stop: str
     rows: list[tuple[int, float, float]] = field(default_factory=list)
@@ -131,15 +133,18 @@ class _History:
     lowest: float = math.inf
     step: int = 0
     weights: dict[str, Tensor] = field(default_factory=dict)
+    log_ratio: Tensor | None = None
 
-    def evaluate(self, step: int, network: RatioNet, heldout: tuple[Tensor, Tensor, Tensor]) -> float:
+    def evaluate(self, step: int, network: RatioNet, x: Tensor, sigma: Tensor, label: Tensor) -> float:
         """Take the held-out loss (nats) and remember the weights. One that is not finite is a FloatingPointError."""
-        loss = heldout_loss(network, *heldout)
+        log_ratio = evaluated(network, x, sigma)
+        loss = binary_cross_entropy_with_logits(log_ratio, label).item()
         if not math.isfinite(loss):
             raise FloatingPointError(f"the ratio's held-out loss is {loss} at step {step}")
         self.rows.append((step, torch.stack(self.losses).mean().item() if self.losses else math.nan, loss))
         if self.stop == "last" or loss < self.lowest:
-            self.lowest, self.step, self.weights = loss, step, copy.deepcopy(network.state_dict())
+            self.lowest, self.step, self.log_ratio = loss, step, log_ratio
+            self.weights = copy.deepcopy(network.state_dict())
         self.losses = []
         return loss
 
@@ -176,7 +181,7 @@ def fit(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         heldout = noisy_batch(biased, reference, held, config.heldout_draws // 2, *noised)
-        history.evaluate(0, network, heldout)
+        history.evaluate(0, network, *heldout)
         bar = tqdm(range(1, config.steps + 1), desc="ratio", unit="step", leave=False)
         for step in bar:
             x, sigma, label = noisy_batch(biased, reference, train, config.batch_size // 2, *noised)
@@ -187,11 +192,11 @@ def fit(
             cosine.step()
             history.losses.append(loss.detach())
             if step in evaluate_at:
-                bar.set_postfix(heldout=f"{history.evaluate(step, network, heldout):.4f}")
+                bar.set_postfix(heldout=f"{history.evaluate(step, network, *heldout):.4f}")
     network.load_state_dict(history.weights)
     network.requires_grad_(False).eval()
-    x, sigma, label = heldout
-    columns = {"sigma": sigma, "log_ratio": network.log_ratio(x, sigma), "label": label}
+    _, sigma, label = heldout
+    columns = {"sigma": sigma, "log_ratio": history.log_ratio, "label": label}
     return FittedRatio(
         network=network,
         history=pd.DataFrame(history.rows, columns=["step", "train_loss", "heldout_loss"]),
@@ -201,9 +206,11 @@ def fit(
 
 
 @torch.no_grad()
-def heldout_loss(network: RatioNet, x: Tensor, sigma: Tensor, label: Tensor) -> float:
-    """Cross-entropy in nats, dropout off; the network is back in training mode afterwards."""
+def evaluated(network: RatioNet, x: Tensor, sigma: Tensor) -> Tensor:
+    """log r(x, sigma) of any number of samples, (B,), dropout off; the network is back in training mode afterwards."""
     network.eval()
-    loss = binary_cross_entropy_with_logits(network.log_ratio(x, sigma), label).item()
+    size = max(1, NUMBERS_AT_ONCE // x[0].numel())
+    parts = zip(x.split(size), sigma.split(size), strict=True)
+    log_ratio = torch.cat([network.log_ratio(*part) for part in parts])
     network.train()
-    return loss
+    return log_ratio

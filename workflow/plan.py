@@ -13,7 +13,9 @@ from tiwlib.runs import mapping
 
 BUILD = Path("build", "sweep")  # executed notebooks and logs
 KEYS = {"runs", "runs_per_gpu"}
-ENTRY_KEYS = {"notebook", "run", "file", "params", "vary"}
+TEXT, MAPPING = (str, "text"), (dict, "names with values")
+KINDS = {"file": TEXT, "run": TEXT, "params": MAPPING, "vary": MAPPING}
+ENTRY_KEYS = {"notebook", *KINDS}
 
 
 @dataclass(frozen=True)
@@ -62,70 +64,71 @@ class Sweep:
 
 
 def load(path: str | Path) -> Sweep:
-    """Read and check a sweep's file: ValueError names what is wrong, before anything runs."""
+    """Read and check a sweep's file: ValueError names it and what is wrong, before anything runs."""
     content = mapping.read(path)
-    refuse_unknown(content, KEYS, str(path))
-    per_gpu = content.get("runs_per_gpu", 1)
+    try:
+        return checked(content)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def checked(content: dict) -> Sweep:
+    """What the content of a sweep's file asks for."""
+    refuse_unknown(content, KEYS)
+    per_gpu, entries = content.get("runs_per_gpu", 1), content.get("runs")
     if type(per_gpu) is not int or per_gpu < 1:
-        raise ValueError(f"{path}: runs_per_gpu={per_gpu!r}: must be a whole number, at least 1")
-    entries = content.get("runs")
+        raise ValueError(f"runs_per_gpu={per_gpu!r}: must be a whole number, at least 1")
     if not isinstance(entries, list) or not entries:
-        raise ValueError(f"{path}: runs={entries!r}: must list what is run, see docs/sweeps.md")
-    planned = [run for entry in entries for run in expand(entry, str(path))]
+        raise ValueError(f"runs={entries!r}: must list what is run, see docs/sweeps.md")
+    planned = [run for entry in entries for run in expand(entry)]
     (notebook, name), number = Counter((run.notebook, run.name) for run in planned).most_common(1)[0]
     if number > 1:
         raise ValueError(
-            f"{path}: {number} runs of {notebook} are called {name}; "
-            f"let `run` name what differs, as in run: '{{method}}-seed{{seed}}'"
+            f"{number} runs of {notebook} are called {name}; let `run` name what differs, as in "
+            "run: '{method}-seed{seed}'"
         )
     return Sweep(tuple(planned), per_gpu)
 
 
-def refuse_unknown(content: dict, known: set, where: str) -> None:
+def refuse_unknown(content: dict, known: set) -> None:
     if unknown := sorted(map(str, content.keys() - known)):
-        raise ValueError(f"{where}: unknown {', '.join(unknown)}; known: {', '.join(sorted(known))}")
+        raise ValueError(f"unknown {', '.join(unknown)}; known: {', '.join(sorted(known))}")
 
 
-def expand(entry: dict, where: str) -> list[Planned]:
+def expand(entry: dict) -> list[Planned]:
     """One entry's runs: `params` (over those of `file`, a YAML file) with every combination of what `vary` lists."""
-    notebook, template, fixed, vary = checked_entry(entry, where)
+    notebook, template, fixed, vary = checked_entry(entry)
     defaults, planned = runs.defaults(notebook), []
     for values in itertools.product(*vary.values()):
         given = {**fixed, **dict(zip(vary, values, strict=True))}
-        try:
-            params = runs.parameters(notebook, {**defaults, **given})
-            name = name_from(template, params) if template else name_of(params, defaults, vary)
-            params = {**params, "run": runs.checked_name(name)}
-        except ValueError as error:
-            raise ValueError(f"{where}: {error}") from error
+        params = runs.parameters(notebook, {**defaults, **given})
+        name = name_from(template, params) if template else name_of(params, defaults, vary)
+        params = {**params, "run": runs.checked_name(name)}
         planned.append(Planned(notebook, name, params, given))
     return planned
 
 
-def checked_entry(entry: dict, where: str) -> tuple[str, str | None, dict, dict]:
+def checked_entry(entry: dict) -> tuple[str, str | None, dict, dict]:
     """An entry's notebook, the template of its runs' names, and what is fixed and varied."""
     if not isinstance(entry, dict):
-        raise ValueError(f"{where}: {entry!r} in runs must be a mapping with a notebook")
-    refuse_unknown(entry, ENTRY_KEYS, where)
+        raise ValueError(f"{entry!r} in runs must be a mapping with a notebook")
+    refuse_unknown(entry, ENTRY_KEYS)
     notebook = entry.get("notebook")
     known = sorted(path.stem for path in runs.notebooks().glob("*.ipynb"))
     if notebook not in known:
-        raise ValueError(f"{where}: notebook={notebook!r}: no such notebook; known: {', '.join(known)}")
-    for name, kind in (("file", str), ("run", str), ("params", dict), ("vary", dict)):
+        raise ValueError(f"notebook={notebook!r}: no such notebook; known: {', '.join(known)}")
+    for name, (kind, what) in KINDS.items():
         if name in entry and not isinstance(entry[name], kind):
-            what = {str: "text", dict: "names with values"}[kind]
-            raise ValueError(f"{where}: {name}={entry[name]!r}: must be {what}")
+            raise ValueError(f"{name}={entry[name]!r}: must be {what}")
     from_file = mapping.read(runs.PROJECT / entry["file"]) if "file" in entry else {}
     fixed, vary = entry.get("params", {}), entry.get("vary", {})
     for name, values in vary.items():
         if not isinstance(values, list) or not values:
-            raise ValueError(f"{where}: vary: {name}={values!r}: must be a list of values")
+            raise ValueError(f"vary: {name}={values!r}: must be a list of values")
         if name in fixed:
-            raise ValueError(f"{where}: {name} is in params and in vary: it can be in one")
+            raise ValueError(f"{name} is in params and in vary: it can be in one")
     if "run" in {**fixed, **vary}:
-        raise ValueError(
-            f"{where}: run names the runs of an entry: it stands beside params and vary, not in them"
-        )
+        raise ValueError("run names the runs of an entry: it stands beside params and vary, not in them")
     template = entry.get("run", from_file.pop("run", None))
     return notebook, template, {**from_file, **fixed}, vary
 

@@ -232,7 +232,7 @@ def test_an_unreadable_image_is_named_with_its_zip_or_folder(kind, tmp_path):
     packed = fill_zip(tmp_path / "faces.zip", {"a.png": encoded(0), "b.png": b"no image"})
     files = open_images(tmp_path / "faces" if kind is None else packed)
     with pytest.raises(
-        ValueError, match=rf"^{files.label}/b.png cannot be read as an image; allowed formats"
+        ValueError, match=rf"^{files.label}/b.png cannot be read as an image \(allowed formats"
     ):
         list(decode.decode_all([(files, name) for name in files.names], None, 3))
 

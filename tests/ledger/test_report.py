@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ledger import baseline_tables, front, markdown, report, tables
+from ledger import baseline_tables, front, markdown, report, superseded, tables
 from tiwlib import runs
 from tiwlib.measures.floor import fair_floor
 
@@ -63,6 +63,12 @@ def test_what_the_readme_reads_in_the_digits_table_is_in_the_records(committed):
     assert min(weighted) > 0.1, "the ratio corrects unseen images in part only"
     trained = tables.record("metrics", "01_density_ratio_2d", "seeds8")["trained"]["tiw_dsm"]
     assert trained["low"] < 0.5 < trained["high"], "in the 2-D example the objective meets its closed form"
+
+
+def test_the_ratios_error_stands_beside_what_was_recorded_before_its_length_was_set():
+    page = (runs.PROJECT / "docs" / "results.md").read_text()
+    assert "; 0.496 (0.328 to 0.664) after 1,000 steps." in superseded.first_ratio_errors()
+    assert page.index("<!-- ratio -->") < page.index("0.496 (0.328 to 0.664)") < page.index("<!-- digits -->")
 
 
 # ---------------------------------------------------------------- what a table says

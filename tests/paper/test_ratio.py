@@ -119,12 +119,23 @@ def test_images_are_flipped_where_the_denoiser_s_are(monkeypatch, flip):
 
 def test_the_held_out_loss_is_taken_without_dropout_and_training_goes_on_with_it():
     network = seeded(image_ratio, 1, 8, 0.9, seed=0).train()
-    x, sigma, label = torch.randn(64, 1, 8, 8), torch.rand(64), (torch.arange(64) % 2).float()
-    loss = ratio.heldout_loss(network, x, sigma, label)
-    assert network.training
+    x, sigma = torch.randn(64, 1, 8, 8), torch.rand(64)
+    log_ratio = ratio.evaluated(network, x, sigma)
+    assert network.training and not log_ratio.requires_grad
     with torch.no_grad():
-        logit = network.eval().log_ratio(x, sigma)
-    assert loss == binary_cross_entropy_with_logits(logit, label).item()
+        assert torch.equal(log_ratio, network.eval().log_ratio(x, sigma))
+
+
+@pytest.mark.parametrize("make", [fit_images, lambda **options: fit(*small(), **options)])
+def test_neither_the_number_of_evaluations_nor_their_parts_move_the_last_step(monkeypatch, make):
+    often = make(evaluations=4, stop="last")
+    monkeypatch.setattr(ratio, "NUMBERS_AT_ONCE", 64 * 3)  # images of 64 pixels by threes
+    once = make(evaluations=1, stop="last")
+    assert len(often.history) == 5 and len(once.history) == 2 and once.step == often.step
+    for name, value in often.network.state_dict().items():
+        assert torch.equal(value, once.network.state_dict()[name])
+    assert once.heldout_loss == pytest.approx(often.heldout_loss, rel=1e-6)
+    assert np.allclose(once.heldout, often.heldout, atol=1e-6)
 
 
 def test_a_fitted_ratio_answers_without_dropout():

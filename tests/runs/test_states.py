@@ -17,7 +17,7 @@ from two_d_training import CONFIG, points, run, state_names, weights
 
 from tiwlib import devices
 from tiwlib.networks import point_denoiser, seeded
-from tiwlib.runs import states
+from tiwlib.runs import cache
 from tiwlib.runs.states import Checkpoint
 
 LONG = replace(CONFIG, steps=400)
@@ -101,13 +101,13 @@ def test_who_interrupts_twice_does_not_wait_for_the_step():
 
 
 def test_a_state_is_whole_when_it_has_its_name(tmp_path, monkeypatch):
-    listed, write = [], states.save_file
+    listed, write = [], cache.save_file
 
     def spy(tensors, path, about):
         write(tensors, path, about)
         listed.append(names(tmp_path / "run"))
 
-    monkeypatch.setattr(states, "save_file", spy)
+    monkeypatch.setattr(cache, "save_file", spy)
     list(run(points(), checkpoint=Checkpoint(tmp_path / "run")))
     assert listed[:2] == [[], state_names(5)], "the one that is written has no name yet"
 

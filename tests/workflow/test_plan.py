@@ -106,7 +106,7 @@ def test_a_file_of_parameters_gives_way_to_the_entry(tmp_path):
         ("runs: [{notebook: tiny, run: '{seed[0]}'}]", "is no parameter of the notebook"),
         (
             f"runs: [{{notebook: tiny, run: {'r' * 300}}}]",
-            "run='rrr.*: must be at most 200 bytes long, not 300",
+            "run='rrr.*: must be a folder's name of .*, at most 200 bytes",
         ),
         ("runs: [{notebook: [tiny]}]", r"notebook=\['tiny'\]: no such notebook"),
         (

@@ -32,12 +32,10 @@ def decode(content: bytes, name: str, size: int | None, channels: int, crop: int
             if image.mode not in MODES or depth > 8:
                 raise ValueError(f"mode {image.mode}, {depth} bits; allowed are 8 bits in {', '.join(MODES)}")
             upright = ImageOps.exif_transpose(image).convert("L" if channels == 1 else "RGB")
-    except UnidentifiedImageError:
-        raise ValueError(
-            f"{name} cannot be read as an image; allowed formats are {', '.join(FORMATS)}"
-        ) from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{name} cannot be read as an image ({error})") from None
+        unknown = isinstance(error, UnidentifiedImageError)  # whose text names an object in memory
+        reason = f"allowed formats are {', '.join(FORMATS)}" if unknown else error
+        raise ValueError(f"{name} cannot be read as an image ({reason})") from None
     if crop is not None:
         left, top = (upright.width - crop) // 2, (upright.height - crop) // 2
         upright = upright.crop((left, top, left + crop, top + crop))

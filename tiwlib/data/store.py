@@ -77,9 +77,8 @@ def seeded_order(seeds: list[int], size: int) -> np.ndarray:
 
 
 def _build(folder: Path, recipe: Recipe) -> None:
-    for left in folder.parent.glob(
-        f"{folder.name}.*.partial"
-    ):  # by a builder that was killed: we hold its lock
+    # left by a builder that was killed: we hold its lock
+    for left in folder.parent.glob(f"{folder.name}.*.partial"):
         shutil.rmtree(left)
     with whole(folder) as partial:
         partial.mkdir()
@@ -115,12 +114,10 @@ def _open(folder: Path) -> ImageData:
             raise ValueError(f"format {meta['format']}, this version reads {FORMAT}")
         images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
         groups = np.load(folder / "groups.npy", allow_pickle=False) if meta["group_names"] else None
-        if (
-            images.ndim != 4
-            or images.dtype != np.uint8
-            or (groups is not None and len(groups) != len(images))
-        ):
+        if images.ndim != 4 or images.dtype != np.uint8:
             raise ValueError(f"images are {images.dtype} {images.shape}")
+        if groups is not None and len(groups) != len(images):
+            raise ValueError(f"{len(groups)} groups, {len(images)} images")
         return ImageData(meta["name"], images, groups, tuple(meta["group_names"]), meta["sha256"])
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{folder} is damaged ({error}); delete it, and it is built again") from None

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from filelock import FileLock
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -86,6 +87,33 @@ def write_json(path: Path, content) -> None:
         partial.write_text(text)
 
 
+def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict) -> None:
+    """Write a safetensors file, whole or not at all. about: what it says of itself, JSON-serialisable by name."""
+    # clones: a saved tensor must not share memory with another
+    tensors = {
+        name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, value in tensors.items()
+    }
+    with whole(path) as partial:
+        save_file(tensors, partial, {name: json.dumps(value) for name, value in about.items()})
+
+
+def read_tensors(path: Path, names: set[str]) -> tuple[dict[str, Tensor], dict]:
+    """The tensors of a file of `write_tensors`, and what it says of itself under just these names.
+
+    Any other file, and one that is damaged, is a ValueError.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = {name: json.loads(value) for name, value in (file.metadata() or {}).items()}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, RecursionError) as error:
+        raise ValueError(error) from error
+    if about.keys() != names:
+        raise ValueError(f"it must say {', '.join(sorted(names))} of itself")
+    return tensors, about
+
+
 @dataclass(frozen=True, kw_only=True)
 class Cached:
     """A fitted thing from the cache. seconds: what its fit took. new: whether this call has fitted it."""
@@ -118,29 +146,17 @@ def once(
     path = (folder or checkpoints()) / f"{kind}-{digest(key | {'code': code()})[:16]}.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock"):
-        found = _read(path)
-        if found:
-            return found
+        if path.exists():
+            try:
+                tensors, about = read_tensors(path, {"info", "seconds"})
+                return Cached(path=path, tensors=tensors, **about, new=False)
+            except ValueError as error:
+                aside = path.replace(path.with_suffix(".broken"))
+                said = f"{path} cannot be read ({error}): set aside as {aside.name}, made again"
+                warnings.warn(said, stacklevel=2)
         began = time.perf_counter()
         tensors, info = fit()
-        seconds = time.perf_counter() - began
-        about = {"info": json.dumps(info), "seconds": json.dumps(seconds)}
-        with whole(path) as partial:
-            save_file({name: value.contiguous().cpu() for name, value in tensors.items()}, partial, about)
-    return Cached(path=path, tensors=_read(path).tensors, info=info, seconds=seconds, new=True)
-
-
-def _read(path: Path) -> Cached | None:
-    if not path.exists():
-        return None
-    try:
-        with safe_open(path, framework="pt") as file:
-            about = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        info, seconds = json.loads(about["info"]), json.loads(about["seconds"])
-    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
-        aside = path.with_suffix(".broken")
-        path.replace(aside)
-        warnings.warn(f"{path} cannot be read ({error}): set aside as {aside.name}, made again", stacklevel=3)
-        return None
-    return Cached(path=path, tensors=tensors, info=info, seconds=seconds, new=False)
+        about = {"info": info, "seconds": time.perf_counter() - began}
+        write_tensors(path, tensors, about)
+        tensors, about = read_tensors(path, about.keys())  # as whoever asks next
+    return Cached(path=path, tensors=tensors, **about, new=True)

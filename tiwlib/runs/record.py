@@ -7,6 +7,7 @@ the run has ended well. metrics.json is written last: a run without it did not f
 import io
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -127,10 +128,9 @@ def _cudnn_benchmark() -> bool | None:
 
 def checked_name(run: str) -> str:
     """The name of a run, if a folder can have it."""
-    if not run or not all(c.isalnum() or c in "-_." for c in run) or run.startswith("."):
-        raise ValueError(f"run={run!r}: must be a folder's name of letters, digits, '-', '_' and '.'")
-    if len(run.encode()) > LONGEST:
-        raise ValueError(f"run={run!r}: must be at most {LONGEST} bytes long, not {len(run.encode())}")
+    if not re.fullmatch(r"(?!\.)[\w.-]+", run) or len(run.encode()) > LONGEST:
+        allowed = f"letters, digits, '-', '_' and '.', no '.' first, at most {LONGEST} bytes"
+        raise ValueError(f"run={run!r}: must be a folder's name of {allowed}")
     return run
 
 
@@ -186,13 +186,11 @@ def start(notebook: str, run: str, params: dict) -> Run:
     folder = results_root() / notebook / checked_name(run)
     try:
         begun = Run(folder, params)
-        if (folder / "metrics.json").exists():
-            if differing := changed(folder, params):
-                raise ValueError(
-                    f"run={run!r}: {folder} holds a finished run with other values of {', '.join(differing)}; "
-                    f"give this one another name, -p run NAME, or delete that folder"
-                )
-            (folder / "metrics.json").unlink()
+        if (folder / "metrics.json").exists() and (differing := changed(folder, params)):
+            raise ValueError(
+                f"run={run!r}: {folder} holds a finished run with other values of {', '.join(differing)}; "
+                f"give this one another name, -p run NAME, or delete that folder"
+            )
         if (folder / "params.json").exists():  # else it is no record of ours
             _empty(folder)
         write_json(folder / "params.json", params)
@@ -204,6 +202,8 @@ def start(notebook: str, run: str, params: dict) -> Run:
 
 
 def _empty(folder: Path) -> None:
+    """Drop all but the lock of a record, and first what says that it is finished."""
+    (folder / "metrics.json").unlink(missing_ok=True)
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

@@ -3,20 +3,18 @@
 import tiwlib.torchvision_cpu  # noqa: F401  before whatever imports torchvision
 
 # isort: split
-import json
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from diffusers.training_utils import EMAModel
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from tiwlib.runs.cache import digest, whole
+from tiwlib.runs.cache import digest, read_tensors, write_tensors
 
 KEPT = 2
+KNOWN = {"config", "processes", "ema_step"}  # what a state says of itself
 
 
 def _tensors(network: nn.Module, ema: EMAModel, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -53,16 +51,9 @@ class Checkpoint:
         losses: (steps done,), one a step so far. A disk that takes no more is an OSError that names the path; what
         was there before stays.
         """
-        # clones: a saved tensor must not share memory with another
-        tensors = {
-            name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
-            for name, value in _tensors(network, ema, optimiser).items()
-        }
         known = {"config": digest(config), "processes": processes, "ema_step": ema.optimization_step}
         path = self.folder / f"step-{len(losses):09d}.safetensors"
-        with whole(path) as partial:
-            about = {key: json.dumps(value) for key, value in known.items()}
-            save_file({**tensors, "losses": losses.cpu()}, partial, about)
+        write_tensors(path, _tensors(network, ema, optimiser) | {"losses": losses}, known)
         for old in self.states()[:-KEPT]:
             old.unlink()
         return path
@@ -76,22 +67,26 @@ class Checkpoint:
         errors = []
         for path in reversed(self.states()):
             try:
-                known, saved = _read(path)
-            except (SafetensorError, OSError, ValueError) as error:
+                saved, known = read_tensors(path, KNOWN)
+            except ValueError as error:
                 errors.append(f"{path.name}: {error}")
                 continue
             if known["config"] != digest(config):
                 raise ValueError(
                     f"checkpoint={self.folder}: belongs to another configuration; delete it to start over"
                 )
-            if damaged := first_unusable(saved, _alike(saved, network, ema, optimiser)):
+            _begin(optimiser, saved)
+            state = _tensors(network, ema, optimiser)
+            if damaged := first_unusable(saved, state):
                 errors.append(f"{path.name}: {damaged} is missing, of another shape, or not finite")
                 continue
             if errors:
                 warnings.warn(
                     f"checkpoint={self.folder}: {path.name} is taken, for {errors[0]}", stacklevel=2
                 )
-            _restore(saved, network, ema, optimiser)
+            with torch.no_grad():
+                for name, value in state.items():
+                    value.copy_(saved[name])
             ema.optimization_step = known["ema_step"]
             return saved["losses"], known["processes"]
         if errors:
@@ -101,24 +96,13 @@ class Checkpoint:
         return torch.zeros(0), 1
 
 
-def _read(path: Path) -> tuple[dict, dict[str, Tensor]]:
-    """What a state says about itself, and its tensors."""
-    with safe_open(path, framework="pt") as file:
-        known = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
-        saved = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    if known.keys() != {"config", "processes", "ema_step"}:
-        raise OSError("not a state of a training run")
-    return known, saved
-
-
-def _alike(saved: dict[str, Tensor], network, ema: EMAModel, optimiser) -> dict[str, Tensor]:
-    """A tensor of the right shape for each in a state; a moment's is that of its weight."""
-    found = _tensors(network, ema, optimiser)
-    kinds = {name.rpartition(".")[2] for name in saved if name.startswith("optimiser.")}
+def _begin(optimiser: torch.optim.Optimizer, saved: dict[str, Tensor]) -> None:
+    """Give the weights that have moments in a state moments of their own, as a step along no gradient does."""
     for i, p in enumerate(optimiser.param_groups[0]["params"]):
         if any(name.startswith(f"optimiser.{i}.") for name in saved):
-            found |= {f"optimiser.{i}.{kind}": p.new_zeros(()) if kind == "step" else p for kind in kinds}
-    return found
+            p.grad = torch.zeros_like(p)
+    optimiser.step()
+    optimiser.zero_grad()
 
 
 def first_unusable(saved: dict[str, Tensor], weights: dict[str, Tensor]) -> str | None:
@@ -128,17 +112,3 @@ def first_unusable(saved: dict[str, Tensor], weights: dict[str, Tensor]) -> str 
         if name not in saved or saved[name].shape != value.shape or not saved[name].isfinite().all():
             return name
     return None
-
-
-@torch.no_grad()
-def _restore(saved: dict[str, Tensor], network, ema: EMAModel, optimiser) -> None:
-    fused = optimiser.param_groups[0].get("fused")  # then the count of steps lives on the device too
-    for i, p in enumerate(optimiser.param_groups[0]["params"]):
-        prefix = f"optimiser.{i}."
-        state = {n.removeprefix(prefix): v for n, v in saved.items() if n.startswith(prefix)}
-        # moments lie in memory as their weight does (channels last, say): a fused optimiser refuses others
-        moments = {n: torch.empty_like(p).copy_(v) for n, v in state.items() if n != "step"}
-        step = {"step": state["step"].to(p.device) if fused else state["step"]} if state else {}
-        optimiser.state[p] = moments | step
-    for name, value in _tensors(network, ema, optimiser).items():
-        value.copy_(saved[name])
