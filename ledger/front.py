@@ -63,13 +63,13 @@ def shown() -> str:
     return BETTER if there and table_of(BETTER).readable else COLOUR
 
 
-ROWS = {  # method and estimator of its ratio, and what it is
-    ("dsm_obs", "plain"): "plain training on all images",
-    ("dsm_ref", "plain"): "plain training on the reference images alone",
-    ("iw_dsm", "plain"): "each image weighted once, by the ratio without noise",
-    ("tiw_dsm", "plain"): "the paper's method",
-    ("tiw_dsm", "posterior"): "the paper's method on [another ratio](docs/estimators.md), ours",
-}
+ROWS = (  # a method and the estimator of its ratio
+    ("dsm_obs", "plain"),
+    ("dsm_ref", "plain"),
+    ("iw_dsm", "plain"),
+    ("tiw_dsm", "plain"),
+    ("tiw_dsm", "posterior"),
+)
 
 
 def red(metrics: dict) -> float:
@@ -92,6 +92,12 @@ def debiases() -> str:
     )
 
 
+def label_of(method: str, ratio: str) -> str:
+    """The method, and where its ratio is from if it is not the paper's discriminator."""
+    other = f", [{ratio} ratio](docs/estimators.md)" if ratio != "plain" else ""
+    return METHODS[method].label + other
+
+
 def methods() -> str:
     """Every method on both kinds of digits: shares of the groups and, on the long tail, the quality of the samples."""
     counted = [of_setting(setting, "tiw_dsm")[0] for setting in (shown(), TAIL)]
@@ -102,15 +108,13 @@ def methods() -> str:
         "precision",
         "recall",
     )
-    lines = header("method", "what it is", *titles)
-    for (method, ratio), what in ROWS.items():
+    lines = header("method", *titles)
+    for method, ratio in ROWS:
         hues, tail = (of_setting(setting, method, ratio) for setting in (shown(), TAIL))
         cells = [text_of([red(row) for row in hues], "group_shares")]
         cells += [text_of([row[n] for row in tail], n) for n in ("total_variation", "precision", "recall")]
         if any(cells):
-            lines.append(
-                line(METHODS[method].label + (f", {ratio}" if ratio != "plain" else ""), what, *cells)
-            )
+            lines.append(line(label_of(method, ratio), *cells))
     sets = " and ".join(
         sorted({f"{m['n_biased']:,} biased and {m['n_reference']} reference images" for m in counted})
     )
@@ -118,10 +122,10 @@ def methods() -> str:
         [
             *lines,
             "",
-            f"Digits of 8 x 8 pixels, {sets}, {counted[0]['n_samples']:,} samples of each model. The first column is "
-            "of digits in two hues, the others are of digits with a long tail. A bracket holds Student's 95 % interval "
-            "over seeds; of fewer than four seeds it holds the single values. Precision is the part of the samples "
-            "that lie among real images, recall the part of the real images that lie among the samples.",
+            f"Digits of 8 x 8 pixels, {sets}, {counted[0]['n_samples']:,} samples of each model; two hues in the first "
+            "column, a long tail in the others. A bracket holds Student's 95 % interval over seeds, or the single "
+            "values of fewer than four. Precision is the part of the samples that lie among real images, recall the part of "
+            "the real images that lie among the samples.",
         ]
     )
 

@@ -579,6 +579,7 @@ def test_the_numbers_are_read_from_files_that_have_these_keys():
     begins = (
         "no finished run of 05_train with",
         "no benchmarks/results/",
+        "no row of bias-left with",
         "0 rows of x86_64-2-cores-busy-speed",
         "no finished run of 07_baselines with problem digits-colour-90",
         "1 pairs of ",  # a sweep or a benchmark that was stopped: the ledger says that an interval needs two
