@@ -124,8 +124,8 @@ def methods() -> str:
             "",
             f"Digits of 8 x 8 pixels, {sets}, {counted[0]['n_samples']:,} samples of each model; two hues in the first "
             "column, a long tail in the others. A bracket holds Student's 95 % interval over seeds, or the single "
-            "values of fewer than four. Precision is the part of the samples that lie among real images, recall the part "
-            "of the real images that lie among the samples.",
+            "values of fewer than four. Precision is the part of the samples that lie among real images, recall the "
+            "part of the real images that lie among the samples.",
         ]
     )
 
