@@ -343,7 +343,7 @@ if in_2d:
 # **Figure 7.** Errors of the ratio and of the correction in the 2-D example, by the size of the reference set: means
 # with 95 % intervals over seeds, or with the range of fewer than four. `mixture` is given the number of modes.
 
-# %% mystnb={"image": {"alt": "On digits the other estimators leave less of the bias than the plain discriminator"}}
+# %% mystnb={"image": {"alt": "Mixture, distilled and posterior leave less of the bias than plain, features does not"}}
 if in_2d:
     table = benchmark("estimators-digits")
     show("estimators_digits", table, "n_reference", ("variation_after_weighting", "fresh_loss"), "estimator")
