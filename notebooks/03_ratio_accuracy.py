@@ -350,7 +350,7 @@ if in_2d:
 
 # %% [markdown]
 # **Figure 8.** Digits, beside 500 biased images: the total variation of the class shares that is left after weighting
-# images that no fit has seen (0 is fair), and the cross-entropy on such images. A point without a bar is one seed.
+# images that no fit has seen (0 is fair), and the cross-entropy on such images; bars span the range of three seeds.
 #
 # **Where a mixture fails.** Clusters see only a bias that moves their shares. Here the biased density has the right
 # shares, and every mode is moved sideways: a mixture of the two modes has $\hat r = 1$ everywhere, however many
