@@ -47,9 +47,12 @@ def times() -> str:
     planned = plan.load(PROJECT / "workflow" / "reproduce.yaml").runs
     made = [json.loads((r.folder / "provenance.json").read_text()) for r in planned]
     clocked = sum("cpu_seconds" not in provenance for provenance in made)
-    busy = f" ({clocked} of them by the clock of a busy machine)" if clocked else ""
     minutes = sum(map(seconds, made)) / 60
+    most, busy = "", ""
+    if clocked:
+        most = "at most "
+        busy = f" Of {clocked} runs only the time on the clock of a busy machine is known, which is longer."
     return (
-        f"The {len(made)} runs of `make reproduce` took {minutes:.0f} minutes of one thread{busy}, two at a time half "
-        "of that; the installation comes on top."
+        f"The {len(made)} runs of `make reproduce` took {most}{minutes:.0f} minutes of one thread, two at a time half of "
+        f"that; the installation comes on top.{busy}"
     )
