@@ -24,7 +24,7 @@ exclude_patterns += ["docs/ledger.md"]  # the same claims for GitHub; book/ledge
 # An annotation in a signature names a class by its last name alone, which two modules may share.
 suppress_warnings = ["ref.python"]
 
-extensions = ["myst_nb", "sphinx.ext.mathjax", "generated", "api", "mathjax", "repository", "notebooks"]
+extensions = ["myst_nb", "sphinx.ext.mathjax", "generated", "api", "mathjax", "repository", "notebook_pages"]
 extensions += ["typesetting"]
 
 nb_execution_mode = "off"

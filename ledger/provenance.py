@@ -51,8 +51,8 @@ def times() -> str:
     most, busy = "", ""
     if clocked:
         most = "at most "
-        busy = f" Of {clocked} runs only the time on the clock of a busy machine is known, which is longer."
+        busy = f" {clocked} of the runs were timed by the clock of a busy machine, which is longer."
     return (
-        f"The {len(made)} runs of `make reproduce` took {most}{minutes:.0f} minutes of one thread, two at a time half of "
-        f"that; the installation comes on top.{busy}"
+        f"The {len(made)} runs of `make reproduce` took {most}{minutes:.0f} minutes of one thread, two at a time half "
+        f"of that; the installation comes on top.{busy}"
     )

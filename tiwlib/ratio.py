@@ -1,8 +1,7 @@
 """The density ratio r(x, sigma) = p_data^sigma / p_bias^sigma, learned by a discriminator as in the paper.
 
-A discriminator d(x, sigma) = P(reference | x, sigma), fitted by binary cross-entropy on balanced noisy batches,
-has r = d / (1 - d): log r is its logit (eq. 9). Fitted at all noise levels it is the time-dependent ratio of TIW-DSM,
-fitted on clean samples alone the time-independent one of IW-DSM.
+A discriminator d(x, sigma) = P(reference | x, sigma), fitted on balanced noisy batches, has r = d / (1 - d): log r is
+its logit (eq. 9). At all noise levels it is the ratio of TIW-DSM, on clean samples the time-independent of IW-DSM.
 """
 
 import copy
@@ -20,8 +19,6 @@ from tiwlib.batches import flip_half, sent
 from tiwlib.networks import RatioNet
 from tiwlib.noise import NoiseDistribution, expand
 
-NUMBERS_AT_ONCE = 2**20  # of held-out samples that are evaluated: what is made of more no cache holds
-
 
 @dataclass(frozen=True, kw_only=True)
 class RatioConfig:
@@ -29,9 +26,8 @@ class RatioConfig:
 
     steps, batch_size: half of a batch are reference samples. lr falls to zero over the steps by a cosine.
     weight_decay: AdamW's. holdout: the share of both sets that never enters training. stop: "last" takes the weights
-    of the last step, "best" those with the lowest held-out loss. flip: mirror half of the images, as in the training
-    of the denoiser that the ratio is for. evaluations: how often the held-out loss is taken, always on the same
-    `heldout_draws` noisy samples.
+    of the last step, "best" those with the lowest held-out loss. flip: mirror half of the images, as the denoiser's
+    training does. evaluations: how often the held-out loss is taken, on the same `heldout_draws` noisy samples.
     """
 
     steps: int = 1000
@@ -60,9 +56,8 @@ class RatioConfig:
 class FittedRatio:
     """A ratio network ready for use, and how it came about.
 
-    history: a row for each evaluation with step, train_loss, heldout_loss (nats; log 2 = 0.693 is chance level).
-    heldout: a row for each held-out noisy sample with sigma, log_ratio and label (1 reference, 0 biased).
-    step: the step whose weights are used.
+    history: a row for each evaluation: step, train_loss, heldout_loss (nats; log 2 = 0.693 is chance level). heldout: a
+    row for each held-out noisy sample: sigma, log_ratio, label (1 reference, 0 biased). step: whose weights are used.
     """
 
     network: RatioNet
@@ -162,9 +157,8 @@ def fit(
 ) -> FittedRatio:
     """Fit a time-dependent ratio (noise_distribution: LogNormal) or the time-independent one (Clean).
 
-    biased, reference: datasets of samples, indexable by an index tensor, (N, ...) each. held: the indices of both
-    that never enter training, in place of a drawn share. options: the fields of RatioConfig. Empty sets are a
-    ValueError.
+    biased, reference: datasets of samples, (N, ...) each, indexable by an index tensor; empty ones are a ValueError.
+    held: the indices of both that never enter training, in place of a drawn share. options: fields of RatioConfig.
     """
     config = RatioConfig(**options)
     if len(reference) == 0 or len(biased) == 0:
@@ -195,8 +189,7 @@ def fit(
                 bar.set_postfix(heldout=f"{history.evaluate(step, network, *heldout):.4f}")
     network.load_state_dict(history.weights)
     network.requires_grad_(False).eval()
-    _, sigma, label = heldout
-    columns = {"sigma": sigma, "log_ratio": history.log_ratio, "label": label}
+    columns = {"sigma": heldout[1], "log_ratio": history.log_ratio, "label": heldout[2]}
     return FittedRatio(
         network=network,
         history=pd.DataFrame(history.rows, columns=["step", "train_loss", "heldout_loss"]),
@@ -206,11 +199,10 @@ def fit(
 
 
 @torch.no_grad()
-def evaluated(network: RatioNet, x: Tensor, sigma: Tensor) -> Tensor:
-    """log r(x, sigma) of any number of samples, (B,), dropout off; the network is back in training mode afterwards."""
+def evaluated(network: RatioNet, x: Tensor, sigma: Tensor, at_once: int = 2**20) -> Tensor:
+    """log r(x, sigma), (B,), dropout off; the network is back in training mode then. at_once: numbers in a cache."""
     network.eval()
-    size = max(1, NUMBERS_AT_ONCE // x[0].numel())
-    parts = zip(x.split(size), sigma.split(size), strict=True)
-    log_ratio = torch.cat([network.log_ratio(*part) for part in parts])
+    parts = (both.split(max(1, at_once // x[0].numel())) for both in (x, sigma))
+    log_ratio = torch.cat([network.log_ratio(*part) for part in zip(*parts, strict=True)])
     network.train()
     return log_ratio

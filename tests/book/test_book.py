@@ -16,10 +16,9 @@ from sample_images import encoded
 sys.path[:0] = [str(ROOT / "book" / "extensions")]
 import api  # noqa: E402
 import ledger_page  # noqa: E402
+import notebook_pages  # noqa: E402
 import paper_map  # noqa: E402
 import repository  # noqa: E402
-
-import notebooks  # noqa: E402
 
 PNG, OTHER_PNG = (base64.b64encode(encoded(seed)).decode() for seed in (0, 1))
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -139,7 +138,7 @@ def test_what_a_notebook_gets(tmp_path):
 def test_lines_that_a_cell_prints_in_a_row_are_one_block():
     line = {"output_type": "stream", "name": "stdout", "text": ["a\n"]}
     table = {"output_type": "display_data", "data": {}, "metadata": {}}
-    found = notebooks.joined([line, line | {"text": "b\n"}, table, line, line | {"name": "stderr"}])
+    found = notebook_pages.joined([line, line | {"text": "b\n"}, table, line, line | {"name": "stderr"}])
     assert [output.get("text") for output in found] == ["a\nb\n", None, ["a\n"], ["a\n"]]
 
 
@@ -151,7 +150,7 @@ def test_the_time_of_a_notebook_is_that_of_the_run_it_shows(book):
     assert all(re.fullmatch(r"\d+ s", time) for time in times) and len(times) == len(NOTEBOOKS)
     provenance = json.loads((ROOT / "results" / NOTEBOOKS[0] / "default" / "provenance.json").read_text())
     assert times[0] == f"{provenance.get('cpu_seconds', provenance['wall_seconds']):.0f} s"
-    assert notebooks.took(NOTEBOOKS[0], '"print(f\\"recorded: {run}\\")"') == "", "the code is no output"
+    assert notebook_pages.took(NOTEBOOKS[0], '"print(f\\"recorded: {run}\\")"') == "", "the code is no output"
 
 
 def test_columns_of_words_and_formulas_before_a_comma(book):

@@ -149,7 +149,7 @@ DEPENDS = (
 def test_every_figure_has_a_text_and_a_caption(name):
     """The text is in the cell's metadata, for those who do not see it; the caption is near below, in order.
 
-    In the notebooks that go by a name the caption is the text too (book/extensions/notebooks.py).
+    In the notebooks that go by a name the caption is the text too (book/extensions/notebook_pages.py).
     """
     cells, number = nbformat.read(FOLDER / f"{name}.ipynb", 4).cells, 0
     for i, cell in enumerate(cells):

@@ -1,5 +1,7 @@
 """Learning a ratio: what is held out, how it is fitted, and that it learns the right thing."""
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -129,7 +131,8 @@ def test_the_held_out_loss_is_taken_without_dropout_and_training_goes_on_with_it
 @pytest.mark.parametrize("make", [fit_images, lambda **options: fit(*small(), **options)])
 def test_neither_the_number_of_evaluations_nor_their_parts_move_the_last_step(monkeypatch, make):
     often = make(evaluations=4, stop="last")
-    monkeypatch.setattr(ratio, "NUMBERS_AT_ONCE", 64 * 3)  # images of 64 pixels by threes
+    by_threes = functools.partial(ratio.evaluated, at_once=64 * 3)  # of images of 64 pixels
+    monkeypatch.setattr(ratio, "evaluated", by_threes)
     once = make(evaluations=1, stop="last")
     assert len(often.history) == 5 and len(once.history) == 2 and once.step == often.step
     for name, value in often.network.state_dict().items():
