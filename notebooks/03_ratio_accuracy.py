@@ -38,7 +38,8 @@
 #
 # On images the true ratio is not known. With `-p setting digits-lt`, or with your own pair, the notebook shows the
 # held-out loss and the calibration instead, and, where there are groups, the shares that the weights make. Your own
-# pair at 32 x 32 pixels takes about half an hour of one thread with `-f notebooks/params/03_own.yaml`.
+# pair at 32 x 32 pixels takes about half an hour of one thread, reckoned from its first steps, with
+# `-f notebooks/params/03_own.yaml`.
 
 # %% tags=["bookkeeping"]
 # In Colab a notebook comes alone: this fetches the repository. Where the library is installed it does nothing.
