@@ -200,3 +200,12 @@ def test_no_figure_is_wider_than_a_column():
         plots.share_lines({"tiw_dsm": [0.05] * 20}, tuple("abcdefghijklmnopqrst")),
     ]
     assert all(figure.get_size_inches()[0] <= WIDTH for figure in drawn)
+
+
+@pytest.mark.parametrize(("step", "said"), [(0, "computed, without steps"), (1500, "after 1,500 steps")])
+def test_a_ratio_that_is_looked_at_once_is_a_point_and_no_empty_panel(step, said):
+    history = pd.DataFrame({"step": [step], "train_loss": [np.nan], "heldout_loss": [0.6]})
+    (panel,) = plots.fit_history({"time_dependent": history}, {"time_dependent": step}).axes
+    (point,) = (line for line in panel.lines if line.get_label() == "held out")
+    assert point.get_marker() == "o" and point.get_ydata().tolist() == [0.6]
+    assert panel.get_xlabel() == said

@@ -108,16 +108,24 @@ def calibration(frame: pd.DataFrame) -> Figure:
 def fit_history(histories: dict[str, pd.DataFrame], kept: dict[str, int]) -> Figure:
     """Loss on training batches and held-out samples while a ratio is fitted; a line at the weights that are used.
 
-    Keys: TIME of runs.tables, "time_dependent" or "time_independent".
+    Keys: TIME of runs.tables, "time_dependent" or "time_independent". A ratio that is looked at once, at its end, has
+    points for lines.
     """
     size = (min(WIDTH, 4.2 * len(histories) + 2.2), 2.7)
     figure, axes = plt.subplots(1, len(histories), figsize=size, sharey=True, squeeze=False)
     for panel, (name, history) in zip(axes[0], histories.items(), strict=True):
         panel.axhline(np.log(2), color="0.6", linewidth=1, label="chance level, log 2")
+        panel.set(title=f"{TIME.get(name, name)} ratio", xlabel="step")
+        if len(history) == 1:
+            step = history.step.item()
+            if step:
+                panel.plot(step, history.train_loss, "o", mfc="white", color="0.35", label="training")
+            panel.plot(step, history.heldout_loss, "o", color="black", label="held out")
+            panel.set(xticks=[], xlabel=f"after {step:,} steps" if step else "computed, without steps")
+            continue
         panel.plot(history.step, history.train_loss, "--", color="0.35", label="training")
         panel.plot(history.step, history.heldout_loss, "-", color="black", label="held out")
         panel.axvline(kept[name], color="black", linestyle=":", label="the weights that are used")
-        panel.set(title=f"{TIME.get(name, name)} ratio", xlabel="step")
     axes[0][0].set_ylabel("cross-entropy (nats)")
     figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside right center", frameon=False)
     sns.despine(figure)
