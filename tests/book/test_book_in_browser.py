@@ -168,6 +168,15 @@ def test_search(browser, site, words, found):
     assert browser.faults() == []
 
 
+def test_waiting_outlives_a_page_that_is_left(browser, site):
+    """The first address may lead on just when it is asked; here the question itself leads on."""
+    opened(browser, site + "book/index.html")
+    browser.until(
+        "location.pathname === '/book/notation.html' || new Promise(() => location.assign('notation.html'))"
+    )
+    assert browser.value("location.pathname") == "/book/notation.html"
+
+
 def test_the_first_address_leads_to_the_first_page(browser, site):
     browser("Page.navigate", url=site)
     browser.until("location.pathname === '/book/index.html'")

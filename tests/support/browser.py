@@ -21,6 +21,10 @@ needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not in
 FAULTS = ("Runtime.exceptionThrown", "Log.entryAdded", "Runtime.consoleAPICalled")
 
 
+class Navigated(Exception):
+    """The page was left before it had answered."""
+
+
 class Browser:
     """A headless chromium, driven by its debugging pipe: commands out, answers and events in, divided by NUL."""
 
@@ -57,6 +61,8 @@ class Browser:
             line, self.rest = self.rest.split(b"\0", 1)
             answer = json.loads(line)
             if answer.get("id") == self.count:
+                if "navigated" in answer.get("error", {}).get("message", ""):
+                    raise Navigated(answer["error"]["message"])
                 assert "error" not in answer, answer
                 return answer["result"]
             self.events.append(answer)
@@ -74,9 +80,12 @@ class Browser:
         self("Input.dispatchKeyEvent", type="keyUp", **common)
 
     def until(self, expression: str, seconds: float = 20):
-        """Wait until a JavaScript expression is true."""
+        """Wait until a JavaScript expression, which may be a promise, is true; the page may be left meanwhile."""
         end = time.monotonic() + seconds
-        while not self.value(f"Boolean({expression})"):
+        while True:
+            with contextlib.suppress(Navigated):
+                if self.value(f"Promise.resolve({expression}).then(Boolean)"):
+                    return
             assert time.monotonic() < end, expression
             time.sleep(0.05)
 
