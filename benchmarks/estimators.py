@@ -2,6 +2,7 @@
 
     python benchmarks/estimators.py two_d                   errors against the exact ratio, by reference size and bias
     python benchmarks/estimators.py digits                  losses, and what the weights do to groups, by reference size
+    python benchmarks/estimators.py images                  the same on the other image problems; two are made of MNIST
     python benchmarks/estimators.py tuning --seeds 100-103  the tries of each estimator on splits that no table shows
     python benchmarks/estimators.py tuning_two_d            the same for the 2-D example, with 50 reference points
 
@@ -10,6 +11,7 @@ denoisers are runs of notebook 05 with `-p ratio NAME` (workflow/estimators.yaml
 """
 
 import argparse
+import math
 import time
 from pathlib import Path
 
@@ -30,12 +32,19 @@ from tiwlib.ratio import FittedRatio
 from tiwlib.runs.config import ExperimentConfig
 from tiwlib.runs.experiment import Experiment
 from tiwlib.training import TrainingConfig
+from workflow import plan
 
 ESTIMATORS = tuple(name for name in estimators.ESTIMATORS if name != "oracle")
 REFERENCE_SIZES = (25, 50, 100, 500)
-SETTINGS = ("digits-lt", "digits-lt-5", "digits-lt-25", "digits-lt-50")
+DIGITS = ("digits-lt", "digits-lt-5", "digits-lt-25", "digits-lt-50")
+SWEEPS = {  # where the denoisers of a setting are trained: the ratio is fitted at their scale and noise levels
+    "digits-colour-90": "colour.yaml",
+    "mnist14-colour-90": "mnist14_colour.yaml",
+    "mnist14-lt-5": "mnist14_lt.yaml",
+}
 BASE_STEPS = 400  # of DSM(obs) on digits, whose features some estimators stand on; 2,000 in notebook 05
 LEVELS = (0.0, 0.3, 1.0, 2.0)  # sigma at which weights are looked at
+ALMOST_CLEAN = LogNormal(math.log(0.002), 0.0)  # the last level of the sampler
 OF_TWO_D = {"mixture": {"clusters": 2}}  # options that the 2-D example is known to need: it has two modes
 # The held-out loss of networks is taken once, at the end: their weights are those of the last step.
 ONCE = {name: {"evaluations": 1} for name in ("plain", "features")}
@@ -101,7 +110,7 @@ def tuning_two_d(estimator: str, seed: int, attempt: int) -> list[dict]:
     return [{"options": options} | row for row in two_d(estimator, seed, 50, "shares", tried)]
 
 
-# ---------------------------------------------------------------- digits
+# ---------------------------------------------------------------- images
 
 
 def problem_of(setting: str, seed: int) -> Problem:
@@ -110,10 +119,13 @@ def problem_of(setting: str, seed: int) -> Problem:
 
 
 def problem_as_trained(setting: str, seed: int) -> Problem:
-    """At the scale and the noise levels of notebook 05."""
-    default = runs.defaults("05_train")
-    levels = LogNormal(default["noise_mean"], default["noise_std"])
-    return of_images(bias.load(setting, runs.PROJECT / "data", seed=seed), default["sigma_data"], levels)
+    """At the scale and the noise levels at which notebook 05 is run."""
+    params = runs.defaults("05_train")
+    if setting in SWEEPS:
+        planned = plan.load(runs.PROJECT / "workflow" / SWEEPS[setting]).runs
+        params = next(run.params for run in planned if run.params["setting"] == setting)
+    levels = LogNormal(params["noise_mean"], params["noise_std"])
+    return of_images(bias.load(setting, runs.PROJECT / "data", seed=seed), params["sigma_data"], levels)
 
 
 def megabytes(fitted) -> float:
@@ -124,6 +136,7 @@ def megabytes(fitted) -> float:
 def judged(fitted, problem: Problem) -> dict:
     """What is known of a ratio on images without a denoiser."""
     row = {"fresh_loss": weights.fresh_loss(fitted, problem.images, problem.noise_distribution)}
+    row["fresh_loss_without_noise"] = weights.fresh_loss(fitted, problem.images, ALMOST_CLEAN)
     row["variation_after_weighting"] = weights.variation_after_weighting(fitted, problem.images)
     fair = problem.images.shares()["reference"]
     for level in LEVELS:
@@ -144,8 +157,8 @@ def on_images(problem: Problem, estimator: str, seed: int, **options) -> list[di
     return [row | {"kept_mb": megabytes(fitted)} | judged(fitted, problem)]
 
 
-def digits(estimator: str, seed: int, setting: str) -> list[dict]:
-    """An estimator on one split of the digits."""
+def trained_on(estimator: str, seed: int, setting: str) -> list[dict]:
+    """An estimator on one split of a setting whose denoisers notebook 05 trains."""
     return on_images(problem_as_trained(setting, seed), estimator, seed)
 
 
@@ -159,30 +172,33 @@ def tuning(estimator: str, seed: int, attempt: int) -> list[dict]:
 
 # ---------------------------------------------------------------- rows
 
-MAKE = {"two_d": two_d, "digits": digits, "tuning": tuning, "tuning_two_d": tuning_two_d}
-SEEDS = {"two_d": "0-9", "digits": "0-2", "tuning": "100-103", "tuning_two_d": "100-103"}
+MAKE = {"two_d": two_d, "digits": trained_on, "images": trained_on}
+MAKE |= {"tuning": tuning, "tuning_two_d": tuning_two_d}
+SEEDS = {"two_d": "0-9", "digits": "0-2", "images": "0-2", "tuning": "100-103", "tuning_two_d": "100-103"}
 
 
 def asked(part: str, seeds: list[int], only: list[str]) -> list[dict]:
     """The arguments of every row, so that what is done first is a whole comparison."""
-    rows = []
-    for seed in seeds:
-        if part == "two_d":
-            cells = [(n, "shares") for n in REFERENCE_SIZES] + [(100, "within_modes")]
-            rows += [
-                {"estimator": name, "seed": seed, "n_reference": n, "bias": bias}
-                for n, bias in cells
-                for name in ESTIMATORS
-            ]
-        elif part == "digits":
-            names = (*ESTIMATORS, "oracle")
-            rows += [{"estimator": name, "seed": seed, "setting": s} for s in SETTINGS for name in names]
-        else:
-            rows += [
-                {"estimator": name, "seed": seed, "attempt": i}
-                for name, tries in (TRIES if part == "tuning" else TRIES_TWO_D).items()
-                for i in range(len(tries))
-            ]
+    names = (*ESTIMATORS, "oracle")
+    if part == "two_d":
+        cells = [(n, "shares") for n in REFERENCE_SIZES] + [(100, "within_modes")]
+        rows = [
+            {"estimator": name, "seed": seed, "n_reference": n, "bias": bias}
+            for seed in seeds
+            for n, bias in cells
+            for name in ESTIMATORS
+        ]
+    elif part == "digits":
+        rows = [{"estimator": e, "seed": seed, "setting": s} for seed in seeds for s in DIGITS for e in names]
+    elif part == "images":
+        rows = [{"estimator": e, "seed": seed, "setting": s} for s in SWEEPS for seed in seeds for e in names]
+    else:
+        rows = [
+            {"estimator": name, "seed": seed, "attempt": i}
+            for seed in seeds
+            for name, tries in (TRIES if part == "tuning" else TRIES_TWO_D).items()
+            for i in range(len(tries))
+        ]
     return [row for row in rows if not only or row["estimator"] in only]
 
 
