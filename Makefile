@@ -55,7 +55,6 @@ test: .venv/ready
 	.venv/bin/ruff format --check .
 	OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 --dist loadfile
 	$(ENV) python tests/support/run_nbval.py
-	OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 -m slow tests/notebooks/test_long_notebooks.py
 
 notebooks: .venv/ready
 	$(ENV) python notebooks/execute.py $(NOTEBOOKS)

@@ -107,6 +107,21 @@ def estimators_digits_gain() -> str:
     return minus_plain(benchmark("estimators-digits"), **DIGITS)
 
 
+IMAGES = {"by": "estimator", "order": ESTIMATORS, "column": "setting", "title": "{}"}
+
+
+@where_measured
+def estimators_images() -> str:
+    """What the weights of each estimator leave of the bias of unseen images, on the other image problems."""
+    return crossed(benchmark("estimators-images"), metric="variation_after_weighting", **IMAGES)
+
+
+@where_measured
+def estimators_images_loss() -> str:
+    """The cross-entropy of each estimator on unseen images almost without noise, by problem."""
+    return crossed(benchmark("estimators-images"), metric="fresh_loss_without_noise", **IMAGES)
+
+
 MEASURES = {
     "fresh_loss": "loss on fresh images",
     "heldout_loss": "out-of-fold loss",

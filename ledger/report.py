@@ -15,6 +15,8 @@ from ledger.estimator_tables import (
     estimators,
     estimators_digits,
     estimators_digits_gain,
+    estimators_images,
+    estimators_images_loss,
     estimators_measures,
     estimators_two_d,
     estimators_two_d_gain,
@@ -153,6 +155,7 @@ PAGES = {
     PROJECT / "docs" / "estimators.md": (
         estimators,
         *(estimators_two_d, estimators_two_d_gain, estimators_digits, estimators_digits_gain),
+        *(estimators_images, estimators_images_loss),
         *(estimators_measures, tries, tries_two_d, ratio_terms, blind_spot),
         *(gradient_noise, trained_on_exact, minimisers_apart),
     ),

@@ -134,6 +134,7 @@ DIGITS = {
     "estimator": ("plain", "posterior"),
     "setting": ("digits-lt-5", "digits-lt-50"),
 }
+HUES = {"seed": range(3), "estimator": ("plain", "posterior"), "setting": ("digits-colour-90",)}
 STEPS = {
     "network": ("digits", "paper"),
     "method": ("tiw_dsm", "tiw_dsm_posterior"),
@@ -166,6 +167,7 @@ BENCHMARKS = {
     "ratio-ablations": [row for part, given in ABLATIONS.items() for row in made_up_rows(*given, part=part)],
     "estimators-two-d": made_up_rows(TWO_D, ("score_error", "ratio_error")),
     "estimators-digits": made_up_rows(DIGITS, ("variation_after_weighting",)),
+    "estimators-images": made_up_rows(HUES, ("variation_after_weighting",)),
     **{f"same-ratio-{part}": made_up_rows(*given) for part, given in EQUAL.items()},
     "x86_64-2-cores-busy-speed": [
         row | {"over_dsm_turns": [row["over_dsm"], row["over_dsm"] / 2]}
@@ -442,12 +444,13 @@ EXPECTED["estimator-oracle-fair"] = trained(oracle), (-INF, 0.054)
 for name, (n, end) in itertools.product(("mixture", "posterior"), ((25, ""), (500, "-500"))):
     gap = in_two_d(name, "score_error", n, "shares") - in_two_d("plain", "score_error", n, "shares")
     EXPECTED[f"estimator-2d-{name}{end}"] = gap, BELOW
-for n, setting in ((25, "digits-lt-5"), (250, "digits-lt-50")):
+on_settings = ("25", "digits-lt-5", BELOW), ("250", "digits-lt-50", BELOW), ("hue", "digits-colour-90", ABOVE)
+for end, setting, limits in on_settings:
     left = [
         np.array([made_up(s, name, setting, "variation_after_weighting") for s in range(3)])
         for name in ("posterior", "plain")
     ]
-    EXPECTED[f"estimator-weights-{n}"] = left[0] - left[1], BELOW
+    EXPECTED[f"estimator-weights-{end}"] = left[0] - left[1], limits
 OF_ONE = 0.9  # made up too: the error of r = 1
 for name, rule, limits in (("mixture", "blind-spot", (0.9, 1.1)), ("plain", "blind-spot-plain", (-INF, 1))):
     shares_of_one = in_two_d(name, "ratio_error", 100, "within_modes") / OF_ONE
