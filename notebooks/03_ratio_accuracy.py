@@ -144,11 +144,10 @@ def show(name, frame, x, measures, variant=None, lines=None):
 
 # %%
 if in_2d:
-    of_one = {"clean": clean_ratio_error(One(), EXACT_RATIO)}
-    of_one["integrated"] = float(ratio_errors(One(), EXACT_RATIO)["ratio"].mean())
-    results["error_of_one"] = of_one
-    assert of_one["integrated"] < of_one["clean"], "noise makes them alike"
-    print(f"r = 1 errs by {of_one['clean']:.2f} on clean samples, by {of_one['integrated']:.2f} over time")
+    clean, over_time = clean_ratio_error(One(), EXACT_RATIO), ratio_errors(One(), EXACT_RATIO)["ratio"].mean()
+    results["error_of_one"] = {"clean": clean, "integrated": float(over_time)}
+    assert over_time < clean, "noise makes them alike"
+    print(f"r = 1 errs by {clean:.2f} on clean samples, by {over_time:.2f} over time")
 else:
     *pair, images = problem(0)
     print(f"{images.split.setting}: {len(pair[0]):,} biased, {len(pair[1]):,} reference images")
@@ -209,7 +208,7 @@ if in_2d:
 
 # %%
 if in_2d:
-    learned = 1 - np.mean(results["error_share"]["time_dependent"]) / of_one["integrated"]
+    learned = 1 - np.mean(results["error_share"]["time_dependent"]) / over_time
     print(f"the time-dependent ratio removes {learned:.1f} of the error of r = 1")
     assert learned > 0.9
 
@@ -228,19 +227,16 @@ for seed in range(length_seeds):
     *pair, images = problem(seed, length_biased, length_reference)
     for (decay, stop), steps in product(ways, lengths):
         fitted = fit(pair, seed, steps=steps, weight_decay=decay, stop=stop)
-        row = {"seed": seed, "steps": steps, "variant": f"decay {decay}, {stop}"}
-        row["heldout_loss"] = fitted.heldout_loss
+        rows.append({"seed": seed, "steps": steps, "variant": f"decay {decay}, {stop}"})
+        rows[-1]["heldout_loss"] = fitted.heldout_loss
         if in_2d:
-            row["score_error"] = float(ratio_errors(fitted, EXACT_RATIO, times=20)["score"].mean())
+            rows[-1]["score_error"] = float(ratio_errors(fitted, EXACT_RATIO, times=20)["score"].mean())
         elif weights.can_weigh(images):
-            row["variation_after_weighting"] = weights.variation_after_weighting(fitted, images)
-        rows.append(row)
+            rows[-1]["variation_after_weighting"] = weights.variation_after_weighting(fitted, images)
 study = pd.DataFrame(rows)
-results["training_length"] = [
-    {"measure": name, "variant": variant, "steps": steps, "mean": part[name].mean(), "std": part[name].std()}
-    for name in study.columns[3:]
-    for (variant, steps), part in study.groupby(["variant", "steps"])
-]
+tidy = study.melt(["seed", "steps", "variant"], var_name="measure")
+tidy = tidy.groupby(["measure", "variant", "steps"])["value"].agg(["mean", "std"])
+results["training_length"] = tidy.reset_index().to_dict("records")
 
 # %% mystnb={"image": {"alt": "On small sets the intervals of all three ways to train overlap at each length"}}
 show("training_length", study, "steps", study.columns[3:], "variant")
@@ -277,27 +273,18 @@ print(f"mean gap between probability and frequency: {np.mean(results['calibratio
 # ## From the ratio to the samples
 #
 # TIW-DSM aims at the score of its batches plus the gradient of the learned log weight, so an error of that gradient is
-# an error of the score. In 2-D everything but the ratio can be exact: the shares below are those of the minimiser of
-# TIW-DSM with a learned ratio. The rows come from `benchmarks/ratio_ablations.py` (1,000 biased points).
-
-# %% mystnb={"image": {"alt": "With more reference points the score's error falls; the held-out loss does not"}}
-if in_2d:
-    quality = benchmark("ratio-ablations", part="quality")
-    few = quality[quality.varied.isin(["base", "reference"])]
-    show("quality", few, "reference", ("heldout_loss", "score_error", "share_error"))
-
-# %% [markdown]
-# **Figure 4.** By the size of the reference set: held-out loss, error of the correction and error of the samples'
-# share; means over five seeds with 95 % intervals.
+# an error of the score. In 2-D everything but the ratio can be exact: these are shares of the minimiser of TIW-DSM with
+# a learned ratio. The rows come from `benchmarks/ratio_ablations.py` (1,000 biased points).
 
 # %% mystnb={"image": {"alt": "Neither the held-out loss nor the score's error orders the error of the share"}}
 if in_2d:
+    quality = benchmark("ratio-ablations", part="quality")
     panels = {name: plots.RATIO_LABELS[name] for name in ("heldout_loss", "score_error")}
     target = ("share_error", plots.RATIO_LABELS["share_error"])
     display(record.figure(plots.scatter(quality, panels, target, "varied"), "foretelling"))
 
 # %% [markdown]
-# **Figure 5.** Each point is one fit. Its marker says what differs from the base fit: nothing, the training length, the
+# **Figure 4.** Each point is one fit. Its marker says what differs from the base fit: nothing, the training length, the
 # number of reference points or the weight decay. The titles pool all seeds; the ledger has the correlation within a
 # seed. Neither the held-out loss nor the error of the correction orders the errors of the share.
 #
@@ -324,7 +311,7 @@ if in_2d:
     show("thresholds", above, "threshold", ("share", "corrected_score_error"), "variant", {"share": 0.5})
 
 # %% [markdown]
-# **Figure 6.** Share and score error by the threshold; means with 95 % intervals over seeds. With the exact ratio the
+# **Figure 5.** Share and score error by the threshold; means with 95 % intervals over seeds. With the exact ratio the
 # share hardly moves while the threshold is below the width of a mode, 1. With the learned ratio the intervals are wider
 # than the change up to a threshold of 2. The [ledger](../book/ledger.md) judges this, also for trained denoisers.
 #
@@ -341,7 +328,7 @@ if in_2d:
     show("estimators_2d", table, "n_reference", ("score_error",), "estimator")
 
 # %% [markdown]
-# **Figure 7.** Error of the correction in the 2-D example, by the size of the reference set: means with 95 % intervals
+# **Figure 6.** Error of the correction in the 2-D example, by the size of the reference set: means with 95 % intervals
 # over seeds. `mixture` is given the number of modes. `features` errs more than the discriminator with few references.
 
 # %% mystnb={"image": {"alt": "Mixture, distilled and posterior leave less of the bias than plain, features does not"}}
@@ -350,7 +337,7 @@ if in_2d:
     show("estimators_digits", table, "n_reference", ("variation_after_weighting", "fresh_loss"), "estimator")
 
 # %% [markdown]
-# **Figure 8.** Digits, beside 500 biased images: the total variation of the class shares that is left after weighting
+# **Figure 7.** Digits, beside 500 biased images: the total variation of the class shares that is left after weighting
 # images that no fit has seen (0 is fair), and the cross-entropy on such images; bars span the range of three seeds.
 #
 # **Where a mixture fails.** Clusters see only a bias that moves their shares. Here the biased density has the right
@@ -364,20 +351,16 @@ if in_2d:
     named = {"exact": exact, "plain": estimators.fit("plain", moved)}
     named["mixture"] = estimators.fit("mixture", moved, clusters=2)
     display(record.figure(plots.along_shift(named, gaussians.MODES[0], gaussians.SHIFT), "blind_spot"))
-
-# %% [markdown]
-# **Figure 9.** The log ratio through one mode, along the direction in which the biased modes are moved: that of the
-# discriminator (`plain`) falls as the exact one does, but less steeply; that of the mixture is flat.
-
-# %%
-if in_2d:
-    ratios = {**named, "one": One()}
-    error = {name: float(ratio_errors(r, exact, times=20)["ratio"].mean()) for name, r in ratios.items()}
+    named["one"] = One()
+    error = {name: float(ratio_errors(r, exact, times=20)["ratio"].mean()) for name, r in named.items()}
     results["blind_spot"] = error
     print(f"the mixture keeps {error['mixture'] / error['one']:.1f} of the error of r = 1")
     assert error["plain"] < error["mixture"]
 
 # %% [markdown]
+# **Figure 8.** The log ratio through one mode, along the direction in which the biased modes are moved: that of the
+# discriminator (`plain`) falls as the exact one does, but less steeply; that of the mixture is flat.
+#
 # ## What we learned
 #
 # With the default parameters the time-dependent ratio has about 0.27 of the time-independent one's error, trained
