@@ -77,7 +77,16 @@ def test_the_estimators_are_asked_on_validation_splits_where_they_are_tuned():
     assert set(tries.values()) == {4} and all(part[0] == {} for part in estimators.TRIES.values())
     assert len(tuning) == 4 * sum(tries.values())
     digits = estimators.asked("digits", [0], ["oracle"])
-    assert [row["setting"] for row in digits] == list(estimators.SETTINGS)
+    assert [row["setting"] for row in digits] == list(estimators.DIGITS)
+    images = estimators.asked("images", [0, 1], ["plain", "oracle"])
+    assert len(images) == 4 * len(estimators.SWEEPS)
+    assert {row["setting"] for row in images[:4]} == {"digits-colour-90"}, "a problem is complete before the next"
+
+
+def test_a_ratio_is_compared_at_the_levels_of_the_runs_that_take_it():
+    classes, hues = (estimators.problem_as_trained(name, 0) for name in ("digits-lt", "digits-colour-90"))
+    assert (classes.sigma_data, classes.levels) == (0.75, estimators.LogNormal(-0.4, 1.0))
+    assert (hues.sigma_data, hues.levels) == (0.5, estimators.LogNormal(-1.2, 1.2))
 
 
 def test_a_row_of_the_2_d_example(monkeypatch):
