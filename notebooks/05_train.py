@@ -60,6 +60,7 @@ size = 64  # side in pixels to which your own pair is cropped and scaled
 reference_fraction = None  # pi, a float: share of reference images in a batch; None is the method's own
 alpha = 1.0  # power of the weight
 ratio = "plain"  # estimator of the ratio: plain (the paper's), features, mixture, distilled or posterior
+base_steps = None  # an int: training length of the plain denoiser that such a ratio may need; None is `steps`
 ratio_steps = 150  # training length of the ratio network (notebook 03)
 ratio_lr = 3e-4  # learning rate of the ratio network
 ratio_dropout = 0.5  # dropout of the ratio network

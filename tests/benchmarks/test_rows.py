@@ -80,7 +80,9 @@ def test_the_estimators_are_asked_on_validation_splits_where_they_are_tuned():
     assert [row["setting"] for row in digits] == list(estimators.DIGITS)
     images = estimators.asked("images", [0, 1], ["plain", "oracle"])
     assert len(images) == 4 * len(estimators.SWEEPS)
-    assert {row["setting"] for row in images[:4]} == {"digits-colour-90"}, "a problem is complete before the next"
+    assert {row["setting"] for row in images[:4]} == {"digits-colour-90"}, (
+        "a problem is complete before the next"
+    )
 
 
 def test_a_ratio_is_compared_at_the_levels_of_the_runs_that_take_it():

@@ -206,6 +206,7 @@ def test_the_defaults_are_those_of_the_notebook():
         "ratio_lr": [0.0, -1.0, math.nan],
         "ratio_dropout": [-0.1, 1.0, math.nan],
         "ratio_features": ["nowhere.pth"],
+        "base_steps": [400],  # the plain ratio stands on no denoiser
         "network": ["huge"],
         "width": [0, -8, 1, 4, 12],
         "dropout": [-0.1, 1.0, 1.5],
@@ -224,6 +225,31 @@ def test_a_value_that_makes_no_sense_is_refused_by_its_name(name, values):
     for value in values:
         with pytest.raises(ValueError, match=rf"{name}=\S*{re.escape(str(value))}"):
             ExperimentConfig.from_parameters(runs.defaults("05_train") | {name: value})
+
+
+@pytest.mark.parametrize(("base_steps", "steps"), [(None, 2), (1, 1)])
+def test_the_denoiser_that_a_ratio_stands_on_has_its_own_length(
+    problem, seen, monkeypatch, base_steps, steps
+):
+    """It is plain training on all that is observed, by the run's own options but the length."""
+
+    def fit(name, problem, base, **options):
+        raise InterruptedError(name)
+
+    monkeypatch.setattr(module.estimators, "fit", fit)
+    config = dataclasses.replace(TOY, estimator="posterior", base_steps=base_steps)
+    with pytest.raises(InterruptedError, match="posterior"):
+        Experiment(problem, config).ratio()
+    _, data, levels, how = seen["train"]
+    assert how == dataclasses.replace(TOY.training, steps=steps) and levels == problem.noise_distribution
+    assert data.reference_fraction == 10 / 40, "DSM(obs)"
+    assert config.name("toy") == f"toy-tiw_dsm-posterior{'-base1' if base_steps else ''}-seed3"
+
+
+@pytest.mark.parametrize("base_steps", [0, -1, 1.5])
+def test_a_length_of_the_base_is_a_whole_number(base_steps):
+    with pytest.raises(ValueError, match=f"base_steps={base_steps}: must be a whole number, at least 1"):
+        dataclasses.replace(TOY, estimator="posterior", base_steps=base_steps)
 
 
 def test_parameters_that_would_not_be_used_are_refused():

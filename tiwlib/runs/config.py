@@ -22,7 +22,8 @@ class ExperimentConfig:
 
     method: a name of objectives.METHODS. seed: of networks, training and samples, in 0..2^32-1. reference_fraction:
     pi in [0, 1], None for the method's own. alpha: power of the weight, at least 0. estimator: of the ratio, a name of
-    estimators.ESTIMATORS; all but "plain" have options of their own. fitting: of the plain ratio network,
+    estimators.ESTIMATORS; all but "plain" have options of their own. base_steps: how long the plain denoiser is trained
+    on whose features some of them stand, None for as long as the denoiser itself. fitting: of the plain ratio network,
     whose flips are those of the training. ratio_dropout: None for the problem's usual one. ratio_features: a file of
     ResNet-18 weights for a ratio on frozen features, or "". network: "small", or "paper" for images. width: of a
     small denoiser, a multiple of 8, or None for the usual one. compiled: compile the networks first. device,
@@ -35,6 +36,7 @@ class ExperimentConfig:
     reference_fraction: float | None = None
     alpha: float = 1.0
     estimator: str = "plain"
+    base_steps: int | None = None
     fitting: RatioConfig = field(default_factory=lambda: RatioConfig(steps=150, lr=3e-4, batch_size=128))
     ratio_dropout: float | None = None
     ratio_features: str = ""
@@ -55,6 +57,13 @@ class ExperimentConfig:
         estimators.estimator(self.estimator)  # refuses an unknown one
         alone = self.estimator == "plain" or method.ratio is not None
         self._refuse_unless(alone, "estimator", f"{method.label} needs no ratio; must be 'plain'")
+        if self.base_steps is not None:
+            based = estimators.estimator(self.estimator).requires_base
+            self._refuse_unless(
+                based, "base_steps", f"ratio={self.estimator!r} needs no denoiser; leave it out"
+            )
+            whole = isinstance(self.base_steps, int) and self.base_steps >= 1
+            self._refuse_unless(whole, "base_steps", "must be a whole number, at least 1")
         other = self.estimator == "plain" or not self.ratio_features
         self._refuse_unless(other, "ratio_features", "only the plain ratio stands on a file of features")
         self._refuse_unless(0 <= self.seed < SEEDS, "seed", f"must lie in 0 to {SEEDS - 1}")
@@ -93,7 +102,8 @@ class ExperimentConfig:
         pi = [f"pi{self.reference_fraction:g}"] if self.reference_fraction is not None else []
         alpha = [f"alpha{self.alpha:g}"] if self.alpha != 1 else []
         estimator = [self.estimator] if self.estimator != "plain" else []
-        return "-".join([problem, self.method, *estimator, *pi, *alpha, f"seed{self.seed}"])
+        base = [f"base{self.base_steps}"] if self.base_steps is not None else []
+        return "-".join([problem, self.method, *estimator, *base, *pi, *alpha, f"seed{self.seed}"])
 
     @classmethod
     def from_parameters(cls, params: dict) -> "ExperimentConfig":
@@ -108,6 +118,7 @@ class ExperimentConfig:
             "seed",
             "reference_fraction",
             "alpha",
+            "base_steps",
             "ratio_dropout",
             "network",
             "width",

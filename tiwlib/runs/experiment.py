@@ -107,10 +107,17 @@ class Experiment:
     def _estimated(self) -> FittedRatio:
         """The ratio of an estimator beyond the paper's, with its own defaults."""
         name, seed, problem = self.config.estimator, self.config.seed, self.problem
+        training = self.config.training
         base, key = None, {**problem.key, "estimator": name, "seed": seed}
         if estimators.estimator(name).requires_base:
             plain = replace(
-                self.config, method="dsm_obs", estimator="plain", alpha=1.0, reference_fraction=None
+                self.config,
+                method="dsm_obs",
+                estimator="plain",
+                base_steps=None,
+                alpha=1.0,
+                reference_fraction=None,
+                training=replace(training, steps=self.config.base_steps or training.steps),
             )
             base, trained = Experiment(problem, plain, self.accelerator).trained_once()
             self.costs["base"], key["base"] = trained.info, trained.sha256
