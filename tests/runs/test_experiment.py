@@ -246,10 +246,17 @@ def test_the_denoiser_that_a_ratio_stands_on_has_its_own_length(
     assert config.name("toy") == f"toy-tiw_dsm-posterior{'-base1' if base_steps else ''}-seed3"
 
 
-@pytest.mark.parametrize("base_steps", [0, -1, 1.5])
+@pytest.mark.parametrize("base_steps", [0.0, -1.0, 1.5, math.nan])
 def test_a_length_of_the_base_is_a_whole_number(base_steps):
-    with pytest.raises(ValueError, match=f"base_steps={base_steps}: must be a whole number, at least 1"):
-        dataclasses.replace(TOY, estimator="posterior", base_steps=base_steps)
+    params = runs.defaults("05_train") | {"ratio": "posterior"}
+    assert (
+        ExperimentConfig.from_parameters(params | {"base_steps": 400.0}).name("a").endswith("-base400-seed0")
+    )
+    assert ExperimentConfig.from_parameters(params).base_steps is None
+    with pytest.raises(
+        ValueError, match=f"base_steps={int(base_steps) if base_steps % 1 == 0 else base_steps}: must"
+    ):
+        ExperimentConfig.from_parameters(params | {"base_steps": base_steps})
 
 
 def test_parameters_that_would_not_be_used_are_refused():

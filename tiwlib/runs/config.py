@@ -118,7 +118,6 @@ class ExperimentConfig:
             "seed",
             "reference_fraction",
             "alpha",
-            "base_steps",
             "ratio_dropout",
             "network",
             "width",
@@ -136,9 +135,10 @@ class ExperimentConfig:
             "flip",
             "precision",
         )
-        features = params["ratio_features"]
+        features, base_steps = params["ratio_features"], params["base_steps"]  # a float, where it is not None
         return cls(
             **{name: params[name] for name in names},
+            base_steps=base_steps if base_steps is None or base_steps % 1 else int(base_steps),
             estimator=params["ratio"],
             ratio_features=str(PROJECT / features) if features else "",
             fitting=RatioConfig(steps=params["ratio_steps"], lr=params["ratio_lr"], batch_size=128),
