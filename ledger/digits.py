@@ -22,7 +22,7 @@ LABELS = {name: method.label for name, method in METHODS.items()}
 
 def trained(method: str, metric: str, sweep: str = "ledger", **where) -> Values:
     """A metric of notebook 05's runs of a method, with its own mixture and alpha 1 unless asked otherwise."""
-    where = {"method": method, "reference_fraction": None, "alpha": 1.0, **where}
+    where = {"method": method, "reference_fraction": None, "alpha": 1.0, "base_steps": None, **where}
     return of_runs(records(sweep, "05_train", **where), metric)
 
 

@@ -34,9 +34,9 @@ def record(part: str, notebook: str, run: str = "default") -> dict:
     return json.loads((results_root() / notebook / run / f"{part}.json").read_text())
 
 
-def of_setting(setting: str, method: str, ratio: str = "plain") -> list[dict]:
-    """The metrics of a method's finished runs on a setting, as the tables choose them, with this estimator."""
-    chosen = image_rows.of_setting(without_tuning(finished("05_train")), setting, method, ratio=ratio)
+def of_setting(setting: str, method: str, **params) -> list[dict]:
+    """The metrics of a method's finished runs on a setting, as the tables choose them, or with these parameters."""
+    chosen = image_rows.of_setting(without_tuning(finished("05_train")), setting, method, **params)
     return [r["metrics"] for r in chosen]
 
 

@@ -30,8 +30,8 @@ TITLES = {
 
 def of_setting(trained: list[dict], setting: str, method: str, **params) -> list[dict]:
     """The records of a method on a setting: its own mixture, alpha 1 and the plain ratio unless asked otherwise."""
-    asked = {"setting": setting, "method": method, "reference_fraction": None, "alpha": 1.0, "ratio": "plain"}
-    asked |= params
+    usual = {"reference_fraction": None, "alpha": 1.0, "ratio": "plain", "base_steps": None}
+    asked = {"setting": setting, "method": method, **usual, **params}
     chosen = [r for r in trained if all(r["params"].get(name) == value for name, value in asked.items())]
     if chosen:
         comparable(chosen)

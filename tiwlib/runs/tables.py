@@ -26,6 +26,7 @@ FREE = (
     "seed",
     "reference_fraction",
     "ratio",
+    "base_steps",
 )  # what runs that are compared may always differ in
 TUNING = 100  # seeds from here on have chosen a training length: no comparison takes them
 
@@ -33,9 +34,10 @@ TUNING = 100  # seeds from here on have chosen a training length: no comparison 
 def run_key(params: dict) -> str:
     """The name of a method's runs in records: the method, with estimator and mixture where they are not the usual."""
     estimator = [params["ratio"]] if params.get("ratio", "plain") != "plain" else []
+    base = [f"base_{params['base_steps']:g}"] if params.get("base_steps") else []
     pi = params["reference_fraction"]
     mixture = [] if pi is None else ["half"] if pi == 0.5 else [f"pi_{pi:g}".replace(".", "_")]
-    return "_".join([params["method"], *estimator, *mixture])
+    return "_".join([params["method"], *estimator, *base, *mixture])
 
 
 def method_of(key: str) -> str:
