@@ -60,7 +60,7 @@ def row(run: str, level: float) -> list[dict]:
     left = bias_left(ratio, problem.images, level, pi) | {
         "samples": bias_in_samples(shares, problem.images, pi)
     }
-    about = {"setting": problem.name, "method": config.method, "ratio": config.estimator, "seed": config.seed}
+    about = {"setting": problem.name, "method": config.method, "ratio": config.ratio_name, "seed": config.seed}
     return [about | left]
 
 

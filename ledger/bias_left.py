@@ -118,7 +118,8 @@ def bias_left() -> str:
         ]
         lines = [f"{setting}:", "", *header("method, ratio", *titles)]
         there = set(zip(of_setting.method, of_setting.ratio, strict=True))
-        asked = [(method, ratio) for ratio in ESTIMATORS for method in ("tiw_dsm", "iw_dsm")]
+        ratios = (f"{ratio}{base}" for ratio in ESTIMATORS for base in ("", "-base400"))
+        asked = [(method, ratio) for ratio in ratios for method in ("tiw_dsm", "iw_dsm")]
         lines += [of_method(of_setting, *pair, levels) for pair in asked if pair in there]
         parts.append("\n".join([*lines, "", seeds_text(of_setting)]))
     return "\n\n".join(parts)

@@ -2,37 +2,53 @@
 
 from collections.abc import Callable, Iterable
 from functools import wraps
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
 
 from ledger.front import of_setting, record
-from ledger.image_tables import mark
-from ledger.markdown import cell_of, header, row, text_of
+from ledger.image_rows import FIRST, TITLES, mark, texts
+from ledger.markdown import header, row, text_of
 from tiwlib.estimators import ESTIMATORS
-from tiwlib.measures.intervals import as_text
 from tiwlib.objectives import METHODS
 from tiwlib.runs import finished
 from tiwlib.runs.tables import benchmark
+from tiwlib.training import TrainingConfig
 
+CLASSES, HUES = "digits-lt", "digits-colour-90"
+SHORT = 400  # steps of the plain denoiser that some runs' ratio stands on
 RIVAL = "plain"  # the paper's estimator, with which the others are compared
 
 
-def estimators() -> str:
-    """TIW-DSM and IW-DSM on the long-tailed digits by the estimator of their ratio, beside DSM(ref)."""
-    names = ("total_variation", "frechet", "precision", "recall", "nearest")
-    titles = ("total variation", "Frechet distance", "precision", "recall", "nearest image")
-    lines = header("method, ratio", "seeds", *titles)
-    weighted = [(method, name) for method in ("tiw_dsm", "iw_dsm") for name in ESTIMATORS]
-    for method, chosen in (("dsm_ref", "plain"), *weighted):
-        rows = of_setting("digits-lt", method, chosen)
+def by_ratio(setting: str, plain: tuple[str, ...], names: tuple[str, ...]) -> str:
+    """TIW-DSM and IW-DSM on a setting by the estimator of their ratio, below plain training.
+
+    plain: methods without a ratio; names: of measures.
+    """
+    lines = header("method, ratio", "seeds", *(TITLES[name] for name in names))
+    asked = [(method, "plain", None) for method in plain]
+    asked += product(("tiw_dsm", "iw_dsm"), ESTIMATORS, (None, SHORT))
+    for method, ratio, base in asked:
+        rows = of_setting(setting, method, ratio=ratio, base_steps=base)
         if rows:
-            cells = (cell_of([row[name] for row in rows]) for name in names)
-            texts = (as_text(cell, name) for cell, name in zip(cells, names, strict=True))
-            label = METHODS[method].label + (f", {chosen}" if METHODS[method].ratio else "")
-            lines.append(row(label, len(rows), *texts))
-    params = record("params", "05_train", "digits-lt-tiw_dsm-seed0")
-    return "\n".join([*lines, "", mark("digits-lt", params, finished("05_train"))])
+            label = METHODS[method].label + (f", {ratio}" if METHODS[method].ratio else "")
+            label += f", base of {base} steps" if base else ""
+            lines.append(row(label, len(rows), *texts(rows, names)))
+    params = record("params", "05_train", f"{setting}-tiw_dsm-seed0")
+    return "\n".join([*lines, "", mark(setting, params, finished("05_train"))])
+
+
+def estimators() -> str:
+    """By the estimator of the ratio: long-tailed digits."""
+    return by_ratio(CLASSES, ("dsm_ref",), ("total_variation", "frechet", "precision", "recall", "nearest"))
+
+
+def estimators_hues() -> str:
+    """By the estimator of the ratio: coloured digits."""
+    return by_ratio(
+        HUES, ("dsm_obs", "dsm_ref"), (FIRST, "total_variation", "frechet", "precision", "recall")
+    )
 
 
 # ---------------------------------------------------------------- rows of benchmarks
@@ -171,6 +187,11 @@ def of_estimator(first: pd.Series) -> tuple[str, dict]:
     return first.estimator, first.options
 
 
+def of_base(first: pd.Series) -> tuple[str, dict]:
+    rate = "falling rate" if first.training.get("lr_decay") else "rate"
+    return first.setting, {"steps": first.steps, rate: first.training.get("lr", TrainingConfig.lr)}
+
+
 def of_term(first: pd.Series) -> tuple[str, dict]:
     factor = {"factor": first.factor} if first.factor else {}
     return first.term, factor | {"steps": first.steps}
@@ -184,6 +205,16 @@ def of_tries(rows: pd.DataFrame, by: list[str], named, measures: dict[str, str])
         text = ", ".join(f"{option} {value:g}" for option, value in options.items()) or "as before"
         lines.append(row(name, text, *(text_of(part[measure]) for measure in measures), len(part)))
     return "\n".join(lines)
+
+
+@where_measured
+def bases() -> str:
+    """What the posterior ratio is worth by the training length of the plain denoiser that it stands on."""
+    rows = benchmark("estimators-base")
+    rows = rows.assign(steps=[training["steps"] for training in rows.training])
+    return of_tries(
+        rows.sort_values(["setting", "steps", "seed"]), ["setting", "attempt"], of_base, ON_DIGITS
+    )
 
 
 @where_measured

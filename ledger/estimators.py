@@ -146,8 +146,8 @@ CLAIMS = [
     ),
     claim(
         "short-base-hue-fair",
-        f"With the posterior ratio on a plain denoiser of {SHORT} steps TIW-DSM draws shares of the hues that cannot be "
-        "told from a fair sampler's",
+        f"With the posterior ratio on a plain denoiser of {SHORT} steps TIW-DSM draws shares of the hues that cannot "
+        "be told from a fair sampler's",
         "total variation of shares, TIW-DSM with the posterior ratio on the short base",
         lambda: repeated(on_short_base(VARIATION, HUES)),
         below(FAIR_HUES),
@@ -165,8 +165,8 @@ CLAIMS = [
     ),
     claim(
         "short-base-long",
-        f"On classes a plain denoiser of {SHORT} steps gives as fair a posterior ratio as one that is trained as long as "
-        "TIW-DSM itself",
+        f"On classes a plain denoiser of {SHORT} steps gives as fair a posterior ratio as one that is trained as long "
+        "as TIW-DSM itself",
         "total variation of shares, TIW-DSM on the short base minus on the long one",
         lambda: difference(on_short_base(VARIATION, SETTING), estimated(VARIATION)),
         near(0, 0.02),

@@ -11,10 +11,12 @@ from ledger import counted_once, measured
 from ledger.baseline_tables import baselines
 from ledger.bias_left import bias_left
 from ledger.estimator_tables import (
+    bases,
     blind_spot,
     estimators,
     estimators_digits,
     estimators_digits_gain,
+    estimators_hues,
     estimators_images,
     estimators_images_loss,
     estimators_measures,
@@ -153,7 +155,7 @@ PAGES = {
         *(decided, lengths, training_choices, first_training, mnist, baselines),
     ),
     PROJECT / "docs" / "estimators.md": (
-        estimators,
+        *(estimators, estimators_hues, bases),
         *(estimators_two_d, estimators_two_d_gain, estimators_digits, estimators_digits_gain),
         *(estimators_images, estimators_images_loss),
         *(estimators_measures, tries, tries_two_d, ratio_terms, blind_spot),

@@ -51,8 +51,8 @@ class Anything(dict):
         return self.make(key)
 
 
-def _method(method: str, ratio: str = "plain") -> str:
-    return method if ratio == "plain" else f"{method} {ratio}"
+def _method(method: str, ratio: str = "plain", base_steps: float | None = None) -> str:
+    return method if ratio == "plain" else f"{method} {ratio} {base_steps}"
 
 
 def metrics_of(r) -> dict:
@@ -82,7 +82,7 @@ def metrics_of(r) -> dict:
 
         time = Anything(lambda method: made_up(r.name, method, "time"))
         return {"methods": Anything(of_method), "relative_sampling_time": time}
-    run = (_method(p["method"], p["ratio"]), p["reference_fraction"], p["alpha"], p["seed"])
+    run = (_method(p["method"], p["ratio"], p["base_steps"]), p["reference_fraction"], p["alpha"], p["seed"])
     run = (p["setting"], *run)
     names = ("total_variation", "frechet", "recall", "nearest", "fid")
     shares = [made_up(*run, group) / 4 for group in CELEBA_GROUPS]
@@ -441,6 +441,16 @@ EXPECTED["estimator-same-ratio"] = trained(posterior) - trained(iw_posterior), B
 oracle, iw_oracle = _method("tiw_dsm", "oracle"), _method("iw_dsm", "oracle")
 EXPECTED["estimator-same-ratio-oracle"] = trained(oracle) - trained(iw_oracle), BELOW
 EXPECTED["estimator-oracle-fair"] = trained(oracle), (-INF, 0.054)
+short, iw_short = _method("tiw_dsm", "posterior", 400.0), _method("iw_dsm", "posterior", 400.0)
+hue = "digits-colour-90"
+EXPECTED["estimator-short-base"] = trained(short) - trained("tiw_dsm"), BELOW
+EXPECTED["estimator-short-base-hue"] = trained(short, setting=hue) - trained("tiw_dsm", setting=hue), BELOW
+EXPECTED["estimator-short-base-hue-fair"] = trained(short, setting=hue), (-INF, 0.031)
+EXPECTED["estimator-short-base-hue-same-ratio"] = (
+    trained(short, setting=hue) - trained(iw_short, setting=hue),
+    BELOW,
+)
+EXPECTED["estimator-short-base-long"] = trained(short) - trained(posterior), (-0.02, 0.02)
 for name, (n, end) in itertools.product(("mixture", "posterior"), ((25, ""), (500, "-500"))):
     gap = in_two_d(name, "score_error", n, "shares") - in_two_d("plain", "score_error", n, "shares")
     EXPECTED[f"estimator-2d-{name}{end}"] = gap, BELOW

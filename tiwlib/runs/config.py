@@ -101,9 +101,13 @@ class ExperimentConfig:
         """The usual name of a run on a problem of that name."""
         pi = [f"pi{self.reference_fraction:g}"] if self.reference_fraction is not None else []
         alpha = [f"alpha{self.alpha:g}"] if self.alpha != 1 else []
-        estimator = [self.estimator] if self.estimator != "plain" else []
-        base = [f"base{self.base_steps}"] if self.base_steps is not None else []
-        return "-".join([problem, self.method, *estimator, *base, *pi, *alpha, f"seed{self.seed}"])
+        ratio = [self.ratio_name] if self.estimator != "plain" else []
+        return "-".join([problem, self.method, *ratio, *pi, *alpha, f"seed{self.seed}"])
+
+    @property
+    def ratio_name(self) -> str:
+        """The estimator, and the length of its plain denoiser where that is one of its own: posterior-base400."""
+        return self.estimator + (f"-base{self.base_steps}" if self.base_steps is not None else "")
 
     @classmethod
     def from_parameters(cls, params: dict) -> "ExperimentConfig":
