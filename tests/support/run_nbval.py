@@ -17,8 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 LONG = ("02", "07")
-TOYS = "tests/notebooks/test_long_notebooks.py"
-FIRST = ("05", "03", "test_long")  # two at a time are then busy until the end
+FIRST = ("05", "03", "01", "test_toy_07")  # two at a time are then busy until the end
 
 
 def rank(name: str) -> int:
@@ -53,7 +52,8 @@ def nbval(notebooks: list[str], workers: int) -> int:
 if __name__ == "__main__":
     everything = sorted(f"notebooks/{path.name}" for path in (ROOT / "notebooks").glob("[0-9]*.ipynb"))
     quick = [name for name in everything if Path(name).name[:2] not in LONG]
-    chosen = everything if sys.argv[1:] == ["--all"] else sys.argv[1:] or [*quick, TOYS]
+    toys = sorted(f"tests/notebooks/{path.name}" for path in (ROOT / "tests/notebooks").glob("test_toy_*.py"))
+    chosen = everything if sys.argv[1:] == ["--all"] else sys.argv[1:] or quick + toys
     readers = [name for name in chosen if "06_results" in name]
     writers = sorted((name for name in chosen if name not in readers), key=rank)
     codes = [nbval(part, min(2, len(part))) for part in (writers, readers) if part]
