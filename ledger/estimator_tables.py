@@ -35,6 +35,9 @@ def by_ratio(setting: str, plain: tuple[str, ...], names: tuple[str, ...]) -> st
             label = METHODS[method].label + (f", {ratio}" if METHODS[method].ratio else "")
             label += f", base of {base} steps" if base else ""
             lines.append(row(label, len(rows), *texts(rows, names)))
+    reference = [metrics["context"]["reference"] for metrics in of_setting(setting, "tiw_dsm")]
+    of_reference = [{"group_shares": [None], "frechet": distances["frechet"]} for distances in reference]
+    lines.append(row("the reference images themselves", len(reference), *texts(of_reference, names)))
     params = record("params", "05_train", f"{setting}-tiw_dsm-seed0")
     return "\n".join([*lines, "", mark(setting, params, finished("05_train"))])
 
