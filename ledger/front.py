@@ -63,13 +63,14 @@ def shown() -> str:
     return BETTER if there and table_of(BETTER).readable else COLOUR
 
 
-ROWS = (  # a method and the estimator of its ratio
-    ("dsm_obs", "plain"),
-    ("dsm_ref", "plain"),
-    ("iw_dsm", "plain"),
-    ("tiw_dsm", "plain"),
-    ("tiw_dsm", "posterior"),
-)
+OTHER = {"ratio": "posterior", "base_steps": 400}  # the ratio that docs/estimators.md recommends
+ROWS = (
+    ("dsm_obs", {}),
+    ("dsm_ref", {}),
+    ("iw_dsm", {}),
+    ("tiw_dsm", {}),
+    ("tiw_dsm", OTHER),
+)  # a method, its ratio
 
 
 def red(metrics: dict) -> float:
@@ -90,14 +91,26 @@ def debiases() -> str:
         "precision of the samples goes from {:.2f} to {:.2f}, and their recall from {:.2f} to {:.2f}.".format(
             *change
         )
+        + on_other_ratio()
         + beside_iw()
     )
 
 
-def label_of(method: str, ratio: str) -> str:
+def on_other_ratio() -> str:
+    """What TIW-DSM does on the ratio that the docs recommend, where the claims on both problems hold."""
+    judged = ("estimator-short-base", "estimator-short-base-hue")
+    hues, tail = (of_setting(setting, "tiw_dsm", **OTHER) for setting in (shown(), TAIL))
+    if not hues or {entry["verdict"] for entry in ledger() if entry["id"] in judged} != {HOLDS}:
+        return ""
+    return (
+        f" On our [ratio from plain training's features](docs/estimators.md) it draws {mean(hues, red):.0%} red, and "
+        f"the total variation falls to {mean(tail, 'total_variation'):.2f}."
+    )
+
+
+def label_of(method: str, params: dict) -> str:
     """The method, and where its ratio is from if it is not the paper's discriminator."""
-    other = f", [{ratio} ratio](docs/estimators.md)" if ratio != "plain" else ""
-    return METHODS[method].label + other
+    return METHODS[method].label + (f", [{params['ratio']} ratio](docs/estimators.md)" if params else "")
 
 
 def methods() -> str:
@@ -111,12 +124,12 @@ def methods() -> str:
         "recall",
     )
     lines = header("method", *titles)
-    for method, ratio in ROWS:
-        hues, tail = (of_setting(setting, method, ratio) for setting in (shown(), TAIL))
+    for method, params in ROWS:
+        hues, tail = (of_setting(setting, method, **params) for setting in (shown(), TAIL))
         cells = [text_of([red(row) for row in hues], "group_shares")]
         cells += [text_of([row[n] for row in tail], n) for n in ("total_variation", "precision", "recall")]
         if any(cells):
-            lines.append(line(label_of(method, ratio), *cells))
+            lines.append(line(label_of(method, params), *cells))
     sets = " and ".join(
         sorted({f"{m['n_biased']:,} biased and {m['n_reference']} reference images" for m in counted})
     )
