@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from ledger.front import of_setting, record
-from ledger.image_rows import FIRST, TITLES, mark, texts
+from ledger.image_rows import FIRST, TITLES, mark, of_setting, texts
 from ledger.markdown import header, row, text_of
 from tiwlib.estimators import ESTIMATORS
 from tiwlib.objectives import METHODS
 from tiwlib.runs import finished
-from tiwlib.runs.tables import benchmark
+from tiwlib.runs.tables import benchmark, without_tuning
 from tiwlib.training import TrainingConfig
 
 CLASSES, HUES = "digits-lt", "digits-colour-90"
@@ -26,20 +25,21 @@ def by_ratio(setting: str, plain: tuple[str, ...], names: tuple[str, ...]) -> st
 
     plain: methods without a ratio; names: of measures.
     """
+    trained = without_tuning(finished("05_train"))
     lines = header("method, ratio", "seeds", *(TITLES[name] for name in names))
     asked = [(method, "plain", None) for method in plain]
     asked += product(("tiw_dsm", "iw_dsm"), ESTIMATORS, (None, SHORT))
     for method, ratio, base in asked:
-        rows = of_setting(setting, method, ratio=ratio, base_steps=base)
+        rows = of_setting(trained, setting, method, ratio=ratio, base_steps=base)
         if rows:
             label = METHODS[method].label + (f", {ratio}" if METHODS[method].ratio else "")
             label += f", base of {base} steps" if base else ""
-            lines.append(row(label, len(rows), *texts(rows, names)))
-    reference = [metrics["context"]["reference"] for metrics in of_setting(setting, "tiw_dsm")]
-    of_reference = [{"group_shares": [None], "frechet": distances["frechet"]} for distances in reference]
-    lines.append(row("the reference images themselves", len(reference), *texts(of_reference, names)))
-    params = record("params", "05_train", f"{setting}-tiw_dsm-seed0")
-    return "\n".join([*lines, "", mark(setting, params, finished("05_train"))])
+            lines.append(row(label, len(rows), *texts([r["metrics"] for r in rows], names)))
+    usual = of_setting(trained, setting, "tiw_dsm")
+    distances = [r["metrics"]["context"]["reference"]["frechet"] for r in usual]
+    of_reference = [{"group_shares": [None], "frechet": distance} for distance in distances]
+    lines.append(row("the reference images themselves", len(usual), *texts(of_reference, names)))
+    return "\n".join([*lines, "", mark(setting, usual[0]["params"], trained)])
 
 
 def estimators() -> str:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ledger import front, image_tables
+from ledger import estimator_tables, front, image_tables
 from tiwlib import runs
 from tiwlib.runs import guard
 
@@ -199,3 +199,19 @@ def test_the_readme_says_what_cannot_be_read(results):
     write(results, front.TAIL, "dsm_obs", 0, guard.batch_shares(front.TAIL, 1 / 11))
     said = front.caveat()
     assert front.COLOUR in said and "no finished run of its plain model" in said and front.TAIL not in said
+
+
+def test_a_ratio_on_a_short_base_has_a_row_of_its_own(results):
+    """Neither row takes the other's runs, and the plain ratio's takes none of both."""
+    hues = "digits-colour-90"
+    for seed in range(2):
+        write(results, hues, "dsm_obs", seed)
+        for params, red in (({}, 0.6), ({"ratio": "posterior"}, 0.7), (front.OTHER, 0.5)):
+            folder = write(results, hues, "tiw_dsm", seed, (red, 1 - red), **params)
+            metrics = runs.read_record(folder)["metrics"] | {"context": {"reference": {"frechet": 3.0}}}
+            runs.write_json(folder / "metrics.json", metrics)
+    table = estimator_tables.by_ratio(hues, ("dsm_obs",), (image_tables.FIRST, "frechet"))
+    assert cells(table, "TIW-DSM, plain")[1:3] == ["2", "0.6 (0.6, 0.6)"]
+    assert cells(table, "TIW-DSM, posterior ")[1:3] == ["2", "0.7 (0.7, 0.7)"]
+    assert cells(table, "TIW-DSM, posterior, base of 400 steps")[1:3] == ["2", "0.5 (0.5, 0.5)"]
+    assert cells(table, "the reference images themselves")[1:] == ["2", "", "3 (3, 3)"]
