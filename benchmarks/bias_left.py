@@ -19,7 +19,7 @@ from rows import fill
 from tiwlib import runs
 from tiwlib.measures.bias_left import bias_in_samples, bias_left
 from tiwlib.objectives import Ratio
-from tiwlib.runs.experiment import NOTEBOOK, Experiment, from_parameters
+from tiwlib.runs.experiment import NOTEBOOK, Experiment, of_record
 
 NAME = "bias-left"
 LEVELS = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)  # sigma; the groups of both settings are decided among these
@@ -49,7 +49,7 @@ def asked(settings: list[str], trained: list[dict]) -> list[dict]:
 def finished(run: str) -> tuple[Experiment, Ratio, np.ndarray]:
     """A finished run's experiment, its ratio, from the cache or fitted again, and the group shares of its samples."""
     record = runs.read_record(runs.results_root() / NOTEBOOK / run)
-    experiment = from_parameters(record["params"] | {"run": ""})
+    experiment = of_record(record)
     return experiment, experiment.ratio(), np.array(record["metrics"]["group_shares"])
 
 
@@ -60,7 +60,12 @@ def row(run: str, level: float) -> list[dict]:
     left = bias_left(ratio, problem.images, level, pi) | {
         "samples": bias_in_samples(shares, problem.images, pi)
     }
-    about = {"setting": problem.name, "method": config.method, "ratio": config.ratio_name, "seed": config.seed}
+    about = {
+        "setting": problem.name,
+        "method": config.method,
+        "ratio": config.ratio_name,
+        "seed": config.seed,
+    }
     return [about | left]
 
 

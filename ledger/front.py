@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ledger import image_rows
+from ledger.copies import COMMON, RARE, part
 from ledger.markdown import header, line, text_of
 from ledger.rules import FAILS, HOLDS, OPEN, UNREADABLE, UNTESTED
 from tiwlib.measures.floor import fair_floor
@@ -92,7 +93,20 @@ def debiases() -> str:
             *change
         )
         + on_other_ratio()
+        + copied()
         + beside_iw()
+    )
+
+
+def copied() -> str:
+    """That the samples of the rare hue are near copies, where the claim says so."""
+    (entry,) = [entry for entry in ledger() if entry["id"] == "copies-tiw-dsm-blue"]
+    if shown() != COLOUR or entry["verdict"] != FAILS:
+        return ""
+    rare, common = (part(group).mean() for group in (RARE, COMMON))
+    return (
+        f" Its digits of the rare hue are near copies, {rare:.2f} as far from a training image as unseen digits are, "
+        f"those of the common hue {common:.2f} ([results](docs/results.md#are-the-samples-of-the-rare-hue-copies))."
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from ledger import counted_once, measured
 from ledger.baseline_tables import baselines
 from ledger.bias_left import bias_left
+from ledger.copies import copies
 from ledger.estimator_tables import (
     bases,
     blind_spot,
@@ -140,6 +141,7 @@ PAGES = {
     PROJECT / "docs" / "results.md": (
         *(
             hues,
+            copies,
             bias_left,
             mnist14_sizes,
             subgroups,

@@ -1,7 +1,9 @@
 """Benchmarks of many rows: what is there is not made again, and what is asked for is what the pages read."""
 
 import json
+from types import SimpleNamespace
 
+import copies
 import estimators
 import pytest
 import ratio_ablations
@@ -178,3 +180,35 @@ def test_each_part_asks_for_every_method_or_estimator():
     assert {cell["method"] for cell in same_ratio.CELLS["noise"]} == set(same_ratio.WEIGHTED)
     assert len(same_ratio.CELLS["trained"]) == 6
     assert {cell["estimator"] for cell in same_ratio.CELLS["bias"]} == set(estimators.ESTIMATORS)
+
+
+def test_copies_are_looked_for_group_by_group_among_what_a_run_was_trained_on(monkeypatch):
+    """The committed rows of DSM(ref), which copies its 50 images, with a judge of its own for the hue."""
+
+    def by_colour(x):
+        means = torch.as_tensor(x).float().mean((2, 3))  # (B, 3)
+        return torch.stack([means[:, 0] > means[:, 2], means[:, 0] <= means[:, 2]], 1).float()
+
+    monkeypatch.setattr(
+        copies.judges, "of_data", lambda data: (SimpleNamespace(probabilities=by_colour), None)
+    )
+    made = copies.rows_of("digits-colour-90-dsm_ref-seed0")
+    there = benchmark("copies", run="digits-colour-90-dsm_ref-seed0")
+    assert [row["group"] for row in made] == ["red", "blue"]
+    assert sum(row["samples"] for row in made) == 60 and [row["trained_on"] for row in made] == [25, 25]
+    assert [row["part"] for row in made] == pytest.approx(list(there.part), rel=1e-5)
+    assert all(row["part"] < 0.1 < row["nearest_of_data"] for row in made)
+
+
+def test_copies_are_asked_of_runs_as_they_are():
+    trained = [
+        {"run": run, "params": {"setting": setting, "alpha": alpha, "reference_fraction": pi, "seed": seed}}
+        for run, setting, alpha, pi, seed in (
+            ("c", "hues", 1.0, None, 1),
+            ("b", "hues", 1.0, None, 0),
+            ("a", "hues", 2.0, None, 0),
+            ("d", "hues", 1.0, 0.5, 0),
+            ("e", "classes", 1.0, None, 0),
+        )
+    ]
+    assert copies.asked(["hues"], trained) == [{"run": "b"}, {"run": "c"}]

@@ -209,3 +209,10 @@ def test_a_ratio_that_is_looked_at_once_is_a_point_and_no_empty_panel(step, said
     (point,) = (line for line in panel.lines if line.get_label() == "held out")
     assert point.get_marker() == "o" and point.get_ydata().tolist() == [0.6]
     assert panel.get_xlabel() == said
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_what_a_record_keeps_of_its_samples_is_read_as_it_was(tmp_path, channels):
+    images = np.random.default_rng(0).integers(0, 256, (of_data.FIRST + 7, channels, 8, 8), np.uint8)
+    plots.save_first(images, tmp_path / "samples.png")
+    assert np.array_equal(plots.read_first(tmp_path / "samples.png", 8), images[: of_data.FIRST])

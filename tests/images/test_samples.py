@@ -97,11 +97,27 @@ class TestImages:
             "group_shares", "group_intervals", "minority_share", "total_variation", "fairness_discrepancy",
             "pairwise_bias", "unsure", "frechet", "kernel_distance", "kernel_distance_std",
             "kernel_distance_subset_size", "precision", "recall", "group_frechet", "nearest",
+            "group_nearest",
         }  # fmt: skip
         groups = classifier.predict(network, x)
         assert measured["group_shares"] == shares.shares(groups, 10).tolist()
         assert measured["minority_share"] == (groups == 9).mean()
         assert len(measured["group_frechet"]) == 10
+        weights = np.bincount(groups, minlength=10) / len(groups)
+        assert weights @ measured["group_nearest"] == pytest.approx(measured["nearest"])
+
+    def test_copies_of_one_group_are_seen_in_that_group(self, digits):
+        data, network = digits
+        judge = judges.ClassifierJudge(network, data.group_names)
+        zeros, ones = (data.images[classifier.predict(network, data.images) == g][:40] for g in (0, 1))
+        measured = samples.of_samples(
+            np.concatenate([zeros, ones[:20]]),
+            judge=judge,
+            real=None,
+            training=np.concatenate([zeros, ones[20:]]),
+        )
+        copied, new, *rest = measured["group_nearest"]
+        assert copied == pytest.approx(0, abs=1e-3) and new > 0.1 and rest == [None] * 8
 
     def test_inception_in_place_of_the_judge(self, digits):
         """Its distances are called fid and kid, and the groups are still the judge's."""

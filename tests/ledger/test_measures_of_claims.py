@@ -134,6 +134,8 @@ DIGITS = {
     "estimator": ("plain", "posterior"),
     "setting": ("digits-lt-5", "digits-lt-50"),
 }
+COPIES = {"seed": range(3), "setting": ("digits-colour-90",), "method": ("tiw_dsm", "iw_dsm")}
+COPIES |= {"ratio": ("plain", "posterior"), "group": ("red", "blue")}
 HUES = {"seed": range(3), "estimator": ("plain", "posterior"), "setting": ("digits-colour-90",)}
 STEPS = {
     "network": ("digits", "paper"),
@@ -167,6 +169,7 @@ BENCHMARKS = {
     "ratio-ablations": [row for part, given in ABLATIONS.items() for row in made_up_rows(*given, part=part)],
     "estimators-two-d": made_up_rows(TWO_D, ("score_error", "ratio_error")),
     "estimators-digits": made_up_rows(DIGITS, ("variation_after_weighting",)),
+    "copies": made_up_rows(COPIES, ("part",)),
     "estimators-images": made_up_rows(HUES, ("variation_after_weighting",)),
     **{f"same-ratio-{part}": made_up_rows(*given) for part, given in EQUAL.items()},
     "x86_64-2-cores-busy-speed": [
@@ -496,6 +499,9 @@ for metric, name in (("both", "posterior"), ("samples", "posterior-samples")):
 for ratio, name, limits in (("oracle", "oracle", ABOVE), ("posterior", "posterior-tail", (-0.1, 0.1))):
     gap = bias_left("both", 5.0, ratio, "digits-lt") - bias_left("both", 0.0, ratio, "digits-lt")
     EXPECTED[f"bias-left-{name}"] = gap, limits
+for method, group in (("tiw_dsm", "red"), ("tiw_dsm", "blue"), ("iw_dsm", "blue")):
+    of_group = [made_up(seed, "digits-colour-90", method, "plain", group, "part") for seed in range(3)]
+    EXPECTED[f"copies-{method.replace('_', '-')}-{group}"] = np.array(of_group), (0.5, INF)
 EXPECTED["colour-tiw-recall"] = colour("tiw_dsm", "recall") - colour("dsm_ref", "recall"), ABOVE
 EXPECTED["colour-obs-keeps-the-bias"] = (
     colour("dsm_obs", "total_variation") - in_batches("digits-colour-90"),

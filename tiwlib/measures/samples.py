@@ -133,9 +133,16 @@ def group_distance(judged: Judged) -> dict:
 
 
 def memorised(judged: Judged) -> dict:
-    """Mean root mean square distance to the nearest training sample: 0 says that all are copies."""
+    """Mean root mean square distance to the nearest training sample: 0 says that all are copies.
+
+    Of all samples, and of each group alone, None where it has no sample: a rare group may be copies, and no other.
+    """
     distance, _ = distances.nearest(judged.samples, judged.training, device=judged.device)
-    return {"nearest": float(distance.mean())}
+    if judged.probabilities is None:
+        return {"nearest": float(distance.mean())}
+    parts = [distance[judged.groups == g] for g in range(len(judged.target))]
+    by_group = [float(part.mean()) if len(part) else None for part in parts]
+    return {"nearest": float(distance.mean()), "group_nearest": by_group}
 
 
 MEASURES: list[Callable[[Judged], dict]] = [fairness, unsure, distance, group_distance, memorised]

@@ -11,6 +11,7 @@ from tiwlib.plots.baselines import (
 from tiwlib.plots.data import (
     group_shares,
     image_grid,
+    read_first,
     samples_by_group,
     save_examples,
     save_first,
@@ -54,6 +55,7 @@ __all__ = [
     "samples_2d",
     "samples_by_group",
     "save_examples",
+    "read_first",
     "save_first",
     "scatter",
     "scores_and_ratio",

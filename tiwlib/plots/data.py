@@ -134,6 +134,18 @@ def save_first(images: np.ndarray, path: Path) -> None:
     Image.fromarray(pixels[..., 0] if channels == 1 else pixels).save(path, optimize=True)
 
 
+def read_first(path: Path, side: int) -> np.ndarray:
+    """The images that `save_first` has kept, uint8 (N, C, side, side)."""
+    with Image.open(path) as image:
+        pixels = np.asarray(image)
+    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    pixels = np.pad(pixels, ((0, 1), (0, 1), (0, 0)), constant_values=255)  # the last white lines
+    height, width, channels = pixels.shape
+    tiles = pixels.reshape(height // (side + 1), side + 1, width // (side + 1), side + 1, channels)
+    images = tiles.transpose(0, 2, 4, 1, 3).reshape(-1, channels, side + 1, side + 1)
+    return np.ascontiguousarray(images[..., :side, :side])
+
+
 def side_by_side(kept: dict[str, Path], captions: dict[str, str]) -> Figure:
     """What `save_first` wrote, a panel for each method (key -> path), with a caption beneath."""
     figure, axes = plt.subplots(1, len(kept), figsize=(4.2 * len(kept), 3.1), squeeze=False)

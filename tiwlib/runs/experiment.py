@@ -234,6 +234,11 @@ class Experiment:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def of_record(record: dict) -> Experiment:
+    """The experiment of a finished run; a parameter that the notebook has got since then has its default."""
+    return from_parameters(runs.defaults(NOTEBOOK) | record["params"] | {"run": ""})
+
+
 def from_parameters(params: dict, accelerator: Accelerator | None = None) -> Experiment:
     """The experiment of notebook 05's parameters, checked by runs.parameters, with its states in checkpoints()."""
     config = ExperimentConfig.from_parameters(params)

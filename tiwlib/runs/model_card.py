@@ -18,7 +18,7 @@ from tiwlib.data.settings import find
 from tiwlib.measures.intervals import as_text, mean_interval
 from tiwlib.networks import DenoiserNet
 from tiwlib.objectives import METHODS
-from tiwlib.runs.experiment import NOTEBOOK, Experiment, from_parameters
+from tiwlib.runs.experiment import NOTEBOOK, Experiment, of_record
 from tiwlib.runs.measured import measured
 from tiwlib.runs.pretrained import WEIGHTS, load_pretrained, save_pretrained
 from tiwlib.runs.tables import LABELS
@@ -36,7 +36,7 @@ def publish(run: str, folder: Path | None = None) -> Path:
     and a denoiser whose samples differ from the record's by more than CHANCE, are a ValueError.
     """
     record = runs.read_record(runs.results_root() / NOTEBOOK / runs.checked_name(run))
-    experiment, folder = from_parameters(record["params"] | {"run": ""}), folder or FOLDER / run
+    experiment, folder = of_record(record), folder or FOLDER / run
     denoiser = _denoiser(experiment, runs.results_root() / NOTEBOOK / run / "denoiser")
     with tempfile.TemporaryDirectory() as full:
         same = runs.sha256(save_pretrained(denoiser.cpu(), Path(full)) / WEIGHTS)
