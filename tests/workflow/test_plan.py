@@ -223,3 +223,9 @@ def test_every_parameter_of_a_notebook_is_one_to_papermill(path, monkeypatch):
     (source,) = (c.source for c in cells if "parameters" in c.metadata.get("tags", ()))
     assigned = [node.targets[0].id for node in ast.parse(source).body if isinstance(node, ast.Assign)]
     assert list(runs.defaults(path.stem)) == assigned
+
+
+def test_every_sweep_stands_on_the_page_of_sweeps():
+    page = (runs.PROJECT / "docs" / "sweeps.md").read_text()
+    sweeps = [f"`workflow/{path.name}`" for path in (runs.PROJECT / "workflow").glob("*.yaml")]
+    assert [name for name in sweeps if name not in page] == []
