@@ -105,8 +105,8 @@ def copied() -> str:
         return ""
     rare, common = (part(group).mean() for group in (RARE, COMMON))
     return (
-        f" Its digits of the rare hue are near copies, {rare:.2f} as far from a training image as unseen digits are, "
-        f"those of the common hue {common:.2f} ([results](docs/results.md#are-the-samples-of-the-rare-hue-copies))."
+        f" TIW-DSM's digits of the rare hue are near copies, {rare:.2f} as far from a training image as unseen digits "
+        f"are, those of the common hue {common:.2f} ([results](docs/results.md#are-the-samples-of-the-rare-hue-copies))."
     )
 
 
