@@ -183,7 +183,7 @@ def test_each_part_asks_for_every_method_or_estimator():
 
 
 def test_copies_are_looked_for_group_by_group_among_what_a_run_was_trained_on(monkeypatch):
-    """The committed rows of DSM(ref), which copies its 50 images, with a judge of its own for the hue."""
+    """The committed rows of DSM(ref), which copies its 50 images, and of DSM(obs), with a judge of its own for the hue."""
 
     def by_colour(x):
         means = torch.as_tensor(x).float().mean((2, 3))  # (B, 3)
@@ -192,12 +192,14 @@ def test_copies_are_looked_for_group_by_group_among_what_a_run_was_trained_on(mo
     monkeypatch.setattr(
         copies.judges, "of_data", lambda data: (SimpleNamespace(probabilities=by_colour), None)
     )
-    made = copies.rows_of("digits-colour-90-dsm_ref-seed0")
-    there = benchmark("copies", run="digits-colour-90-dsm_ref-seed0")
-    assert [row["group"] for row in made] == ["red", "blue"]
-    assert sum(row["samples"] for row in made) == 60 and [row["trained_on"] for row in made] == [25, 25]
-    assert [row["part"] for row in made] == pytest.approx(list(there.part), rel=1e-5)
-    assert all(row["part"] < 0.1 < row["nearest_of_data"] for row in made)
+    for method, trained_on in (("dsm_ref", [25, 25]), ("dsm_obs", [475, 75])):
+        made = copies.rows_of(f"digits-colour-90-{method}-seed0")
+        there = benchmark("copies", run=f"digits-colour-90-{method}-seed0")
+        assert [row["group"] for row in made] == ["red", "blue"]
+        assert sum(row["samples"] for row in made) == 60
+        assert [row["trained_on"] for row in made] == trained_on
+        assert [row["part"] for row in made] == pytest.approx(list(there.part), rel=1e-5)
+        assert all((row["part"] < 0.1) == (method == "dsm_ref") for row in made)
 
 
 def test_copies_are_asked_of_runs_as_they_are():

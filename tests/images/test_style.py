@@ -79,6 +79,8 @@ def test_keys_and_labels_of_runs():
     runs = [{"method": "tiw_dsm", "reference_fraction": pi, "ratio": ratio} for pi, ratio in asked]
     names = ["", "_half", "_pi_0_125", "_posterior", "_posterior_half"]
     assert [run_key(params) for params in runs] == [f"tiw_dsm{name}" for name in names]
+    assert run_key(runs[3] | {"base_steps": 400.0}) == "tiw_dsm_posterior_base_400"
+    assert run_key(runs[3] | {"base_steps": None}) == "tiw_dsm_posterior"
     assert (
         run_label("dsm_obs_half") == "DSM(obs), half"
         and run_label("dsm_obs_pi_0_125") == "DSM(obs), pi 0.125"

@@ -260,8 +260,15 @@ def test_a_length_of_the_base_is_a_whole_number(base_steps):
 
 
 def test_a_record_from_before_a_parameter_has_its_default(tmp_path):
-    params = runs.defaults("05_train") | {"root": str(tmp_path), "ratio": "posterior", "seed": 4, "run": "old"}
-    made = module.of_record({"params": {name: value for name, value in params.items() if name != "base_steps"}})
+    params = runs.defaults("05_train") | {
+        "root": str(tmp_path),
+        "ratio": "posterior",
+        "seed": 4,
+        "run": "old",
+    }
+    made = module.of_record(
+        {"params": {name: value for name, value in params.items() if name != "base_steps"}}
+    )
     assert (made.config.seed, made.config.estimator, made.config.base_steps) == (4, "posterior", None)
 
 
