@@ -104,10 +104,9 @@ def copied() -> str:
     if shown() != COLOUR or entry["verdict"] != FAILS:
         return ""
     rare, common = (part(group).mean() for group in (RARE, COMMON))
-    page = "[results](docs/results.md#are-the-samples-of-the-rare-hue-copies)"
     return (
-        f" TIW-DSM's digits of the rare hue are near copies, {rare:.2f} as far from a training image as unseen digits "
-        f"are, those of the common hue {common:.2f} ({page})."
+        f" TIW-DSM's digits of the rare hue are near copies: {rare:.2f} as far from a training image as unseen digits, "
+        f"those of the common hue {common:.2f} ([results](docs/results.md))."
     )
 
 

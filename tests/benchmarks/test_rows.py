@@ -183,7 +183,7 @@ def test_each_part_asks_for_every_method_or_estimator():
 
 
 def test_copies_are_looked_for_group_by_group_among_what_a_run_was_trained_on(monkeypatch):
-    """The committed rows of DSM(ref), which copies its 50 images, and of DSM(obs), by a judge of its own for the hue."""
+    """The committed rows of DSM(ref), which copies its 50 images, and of DSM(obs), by another judge of the hue."""
 
     def by_colour(x):
         means = torch.as_tensor(x).float().mean((2, 3))  # (B, 3)
