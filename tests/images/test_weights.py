@@ -91,3 +91,12 @@ def test_weights_beyond_the_bins_are_counted_at_the_ends():
 
     table = weights.weights_of(Tiny(), torch.zeros(10, 2), 0.0, sigmas=(1.0,))
     assert table.share.iloc[0] == 1 and table.log10_w.iloc[0] == -6
+
+
+def test_of_many_images_the_same_few_are_asked_about():
+    """The oracle is exact on any part of them, and what is few is taken whole."""
+    many = np.arange(3 * weights.MOST)
+    chosen = weights.few(many)
+    assert len(np.unique(chosen)) == weights.MOST and (chosen == weights.few(many)).all()
+    assert abs(chosen.mean() - many.mean()) < 0.05 * len(many)
+    assert weights.few(many[: weights.MOST]) is not chosen and len(weights.few(many[:7])) == 7

@@ -17,6 +17,7 @@ import torch
 from tiwlib.closed_form import EVALUATION_SEED
 from tiwlib.data import batch
 from tiwlib.data.bias import Biased
+from tiwlib.measures.weights import few
 from tiwlib.noise import expand
 from tiwlib.objectives import Ratio, log_weight
 
@@ -27,13 +28,15 @@ def weighted_batch(
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Group shares (G,) of weighted batches at one sigma, and the means of `weight` alone and of `both`, each (d,).
 
-    images: with groups; their biased and their reference set make the batch. draws: noises an image.
+    images: with groups; their biased and their reference set make the batch, a large set by weights.MOST of it. draws:
+    noises an image.
     """
     generator = torch.Generator().manual_seed(EVALUATION_SEED)
     groups, split = images.data.groups, images.split
     shares = np.zeros(len(images.data.group_names))
     clean, noise, of_noise = 0.0, 0.0, 0.0  # E[w x0], E[w (x - x0)] and E[x - x0], which is 0 but for chance
     for part, fraction in ((split.biased, 1 - reference_fraction), (split.reference, reference_fraction)):
+        part = few(part)
         x0 = batch(images.data.images, part)
         for _ in range(draws):
             sigma, each = torch.full((len(x0),), level), fraction / (draws * len(x0))

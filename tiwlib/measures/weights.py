@@ -36,10 +36,20 @@ def can_weigh(images: Biased) -> bool:
     return images.data.groups is not None and bool((_fresh(images)[2] > 0).all())
 
 
+MOST = 4096  # images that a ratio is asked about
+
+
+def few(indices: np.ndarray) -> np.ndarray:
+    """At most MOST of some indices, in their order, the same ones in every call."""
+    if len(indices) <= MOST:
+        return indices
+    return np.sort(np.random.default_rng(EVALUATION_SEED).choice(indices, MOST, replace=False))
+
+
 def _fresh(images: Biased) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The images in neither set, which no fit has seen: their indices, their groups, and how many each group has."""
+    """Images in neither set, which no fit has seen: their indices, their groups, and how many each group has."""
     used = np.concatenate([images.split.biased, images.split.reference])
-    indices = np.setdiff1d(np.arange(len(images.data.images)), used)
+    indices = few(np.setdiff1d(np.arange(len(images.data.images)), used))
     groups = images.data.groups[indices]
     return indices, groups, np.bincount(groups, minlength=len(images.data.group_names))
 
@@ -89,7 +99,7 @@ def weights_of(
     images,
     reference_fraction: float,
     sigmas=(0.0, 0.1, 0.3, 1.0, 3.0),
-    most: int = 4096,
+    most: int = MOST,
     seed: int = EVALUATION_SEED,
     device="cpu",
 ) -> pd.DataFrame:
