@@ -105,7 +105,7 @@ def copied() -> str:
         return ""
     rare, common = (part(group).mean() for group in (RARE, COMMON))
     return (
-        f" TIW-DSM's digits of the rare hue are near copies: {rare:.2f} as far from a training image as unseen digits, "
+        f" On either ratio its digits of the rare hue are near copies: {rare:.2f} as far from a training image as unseen digits, "
         f"those of the common hue {common:.2f} ([results](docs/results.md))."
     )
 
@@ -153,7 +153,7 @@ def methods() -> str:
             "",
             f"Digits of 8 x 8 pixels, {sets}, {counted[0]['n_samples']:,} samples each; two hues in the first "
             f"column, a long tail, {len(of_setting(TAIL, 'tiw_dsm'))} seeds, in the others. A bracket holds Student's "
-            "95 % interval over seeds, or the single values of fewer than four. Precision is the part of the samples "
+            "95 % interval over seeds (a to b), or the values of up to three seeds (a, b). Precision is the part of the samples "
             "among real images, recall the part of the real images among the samples.",
         ]
     )
@@ -165,7 +165,9 @@ def beside_iw() -> str:
     verdicts = {entry["verdict"] for entry in said}
     if HOLDS in verdicts or FAILS not in verdicts:
         return ""
-    return " Our seeds show it nowhere fairer than the simpler IW-DSM, which weights each image once."
+    return (
+        " On the paper's ratio our seeds show it nowhere fairer than IW-DSM, which weights each image once."
+    )
 
 
 def caveat() -> str:
