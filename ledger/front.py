@@ -105,8 +105,8 @@ def copied() -> str:
         return ""
     rare, common = (part(group).mean() for group in (RARE, COMMON))
     return (
-        f" On either ratio its digits of the rare hue are near copies: {rare:.2f} as far from a training image as unseen "
-        f"digits, the common hue's {common:.2f} ([results](docs/results.md))."
+        f" On either ratio its digits of the rare hue are near copies: {rare:.2f} as far from a training image as "
+        f"unseen digits, the common hue's {common:.2f} ([results](docs/results.md))."
     )
 
 
@@ -153,8 +153,8 @@ def methods() -> str:
             "",
             f"Digits of 8 x 8 pixels, {sets}, {counted[0]['n_samples']:,} samples each; two hues in the first "
             f"column, a long tail, {len(of_setting(TAIL, 'tiw_dsm'))} seeds, in the others. A bracket holds Student's "
-            "95 % interval over seeds (a to b), or the values of up to three seeds (a, b). Precision is the part of the "
-            "samples among real images, recall the part of the real images among the samples.",
+            "95 % interval over seeds (a to b), or the values of up to three seeds (a, b). Precision is the part of "
+            "the samples among real images, recall the part of the real images among the samples.",
         ]
     )
 
