@@ -7,14 +7,10 @@ the cache is taken from there, another one is fitted again. tiwlib/measures/bias
 The record is benchmarks/results/bias-left.json; rows that are there are not made again.
 """
 
-import argparse
 from functools import lru_cache
-from pathlib import Path
 
-import machine
 import numpy as np
-import torch
-from rows import fill
+from rows import as_they_are, fill_for_settings
 
 from tiwlib import runs
 from tiwlib.measures.bias_left import bias_in_samples, bias_left
@@ -30,18 +26,11 @@ def asked(settings: list[str], trained: list[dict]) -> list[dict]:
 
     IW-DSM asks the ratio of clean images alone, so it has one row a run.
     """
-    as_they_are = {"alpha": 1.0, "reference_fraction": None}
-    chosen = [
-        (params["seed"], record["run"], params["method"])
-        for record in trained
-        if (params := record["params"])["setting"] in settings
-        and params["method"] in ("tiw_dsm", "iw_dsm")
-        and as_they_are.items() <= params.items()
-    ]
+    weighted = [r for r in as_they_are(settings, trained) if r["params"]["method"] in ("tiw_dsm", "iw_dsm")]
     return [
-        {"run": run, "level": level}
-        for _, run, method in sorted(chosen)
-        for level in (LEVELS if method == "tiw_dsm" else LEVELS[:1])
+        {"run": record["run"], "level": level}
+        for record in weighted
+        for level in (LEVELS if record["params"]["method"] == "tiw_dsm" else LEVELS[:1])
     ]
 
 
@@ -70,14 +59,7 @@ def row(run: str, level: float) -> list[dict]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("settings", nargs="+", help="names from `python -m tiwlib.data list`")
-    parser.add_argument("--out", type=Path, default=machine.RESULTS, help="folder of the record")
-    options = parser.parse_args(arguments)
-    torch.set_num_threads(1)  # networks this small lose time to a second thread
-    fill(options.out / f"{NAME}.json", asked(options.settings, runs.finished(NOTEBOOK)), row)
+    fill_for_settings(NAME, __doc__, asked, row, arguments)
 
 
 if __name__ == "__main__":

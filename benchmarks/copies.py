@@ -7,13 +7,8 @@ a rare group may be copies while the others are not. `group_nearest` in newer re
 The record is benchmarks/results/copies.json; rows that are there are not made again.
 """
 
-import argparse
-from pathlib import Path
-
-import machine
 import numpy as np
-import torch
-from rows import fill
+from rows import as_they_are, fill_for_settings
 
 from tiwlib import plots, runs
 from tiwlib.measures import distances, judges
@@ -25,11 +20,7 @@ NAME = "copies"
 
 def asked(settings: list[str], trained: list[dict]) -> list[dict]:
     """The runs on these settings, each with its own mixture and the weight as it is."""
-    usual = {"alpha": 1.0, "reference_fraction": None}
-    chosen = [
-        r for r in trained if r["params"]["setting"] in settings and usual.items() <= r["params"].items()
-    ]
-    return [{"run": r["run"]} for r in sorted(chosen, key=lambda r: (r["params"]["seed"], r["run"]))]
+    return [{"run": record["run"]} for record in as_they_are(settings, trained)]
 
 
 def rows_of(run: str) -> list[dict]:
@@ -59,14 +50,7 @@ def rows_of(run: str) -> list[dict]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("settings", nargs="+", help="names from `python -m tiwlib.data list`")
-    parser.add_argument("--out", type=Path, default=machine.RESULTS, help="folder of the record")
-    options = parser.parse_args(arguments)
-    torch.set_num_threads(1)
-    fill(options.out / f"{NAME}.json", asked(options.settings, runs.finished(NOTEBOOK)), rows_of)
+    fill_for_settings(NAME, __doc__, asked, rows_of, arguments)
 
 
 if __name__ == "__main__":

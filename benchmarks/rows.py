@@ -1,5 +1,6 @@
 """A benchmark of many rows as one JSON file, which a stopped benchmark goes on filling."""
 
+import argparse
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -7,7 +8,8 @@ from pathlib import Path
 import machine
 import torch
 
-from tiwlib.runs import write_json
+from tiwlib.runs import finished, write_json
+from tiwlib.runs.experiment import NOTEBOOK
 
 
 def fill(path: Path, asked: Iterable[dict], make: Callable[..., list[dict]]) -> list[dict]:
@@ -31,3 +33,27 @@ def seeds_of(text: str) -> list[int]:
     """Seeds as the command line names them: "0-4" or "0,3,7"."""
     first, _, last = text.partition("-")
     return list(range(int(first), int(last) + 1)) if last else [int(part) for part in text.split(",")]
+
+
+def as_they_are(settings: list[str], trained: list[dict]) -> list[dict]:
+    """The records of these settings, by seed and name: with the mixture of their method and no power of the weight."""
+    usual = {"alpha": 1.0, "reference_fraction": None}
+    chosen = [
+        r for r in trained if r["params"]["setting"] in settings and usual.items() <= r["params"].items()
+    ]
+    return sorted(chosen, key=lambda r: (r["params"]["seed"], r["run"]))
+
+
+def fill_for_settings(
+    name: str, about: str, asked: Callable, make: Callable, arguments: list[str] | None
+) -> None:
+    """The command line of a benchmark of notebook 05's finished runs: settings, and the folder of its record.
+
+    asked: (settings, records of finished runs) -> what has a row; make: as in `fill`. about: the script's docstring.
+    """
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("settings", nargs="+", help="names from `python -m tiwlib.data list`")
+    parser.add_argument("--out", type=Path, default=machine.RESULTS, help="folder of the record")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)  # networks this small lose time to a second thread
+    fill(options.out / f"{name}.json", asked(options.settings, finished(NOTEBOOK)), make)
