@@ -123,7 +123,8 @@ print(
 fitted = experiment.ratio()
 record.stages |= experiment.costs
 if fitted:
-    figure = plots.fit_history({chosen.ratio: fitted.history}, {chosen.ratio: fitted.step})
+    kind = chosen.ratio if ratio == "plain" else "time_dependent"  # other estimators give one for all levels
+    figure = plots.fit_history({kind: fitted.history}, {kind: fitted.step})
     display(record.figure(figure, "ratio_fit"))
     levels = {"sigmas": (0.0,)} if chosen.ratio == "time_independent" else {}
     spread = weights.weights_of(fitted, problem.biased, pi, **levels, device=on)
