@@ -40,8 +40,8 @@ REFERENCE_SIZES = (25, 50, 100, 500)
 DIGITS = ("digits-lt", "digits-lt-5", "digits-lt-25", "digits-lt-50")
 SWEEPS = {  # where the denoisers of a setting are trained: the ratio is fitted at their scale and noise levels
     "digits-colour-90": "colour.yaml",
-    "mnist14-colour-90": "mnist14_colour.yaml",
-    "mnist14-lt-5": "mnist14_lt.yaml",
+    "mnist8-colour-90": "mnist8_colour.yaml",
+    "mnist8-lt-5": "mnist8_lt.yaml",
 }
 BASE_STEPS = 400  # of DSM(obs) on digits, whose features some estimators stand on; 2,000 in notebook 05
 LEVELS = (0.0, 0.3, 1.0, 2.0)  # sigma at which weights are looked at

@@ -91,15 +91,15 @@ class Painted:
 
 DIGITS = Painted(prefix="colour", images="coloured digits", setting="digits-colour-90", sweep="colour")
 MNIST_90 = Painted(
-    prefix="mnist14-colour-90",
+    prefix="mnist8-colour-90",
     images="coloured MNIST, 90 % of one hue,",
-    setting="mnist14-colour-90",
-    sweep="mnist14_colour",
+    setting="mnist8-colour-90",
+    sweep="mnist8_colour",
 )
 MNIST_80 = Painted(
-    prefix="mnist14-colour-80",
+    prefix="mnist8-colour-80",
     images="coloured MNIST, 80 % of one hue,",
-    setting="mnist14-colour-80",
-    sweep="mnist14_colour80",
+    setting="mnist8-colour-80",
+    sweep="mnist8_colour80",
 )
 CLAIMS = [*DIGITS.claims(), *MNIST_90.claims(), MNIST_80.beats("dsm_obs", VARIATION), MNIST_80.fair()]

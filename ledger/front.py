@@ -19,7 +19,7 @@ from tiwlib.runs.tables import run_label, without_tuning
 
 COLOUR, BETTER = (
     "digits-colour-90",
-    "mnist14-colour-90",
+    "mnist8-colour-90",
 )  # the second takes the first one's place once it can be read
 TAIL = "digits-lt"
 RIVAL = re.compile(r"TIW-DSM beats (?P<rival>\S+) in (?P<measure>.+)")
@@ -189,8 +189,8 @@ MEASURES = {"total variation of shares": "group shares", "classifier Frechet dis
 PLACES = {
     "digits-lt": "long-tailed digits",
     COLOUR: "coloured digits",
-    "mnist14-lt-5": "long-tailed MNIST",
-    "mnist14-colour-90": "coloured MNIST",
+    "mnist8-lt-5": "long-tailed MNIST",
+    "mnist8-colour-90": "coloured MNIST",
 }
 
 

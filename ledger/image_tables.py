@@ -21,10 +21,10 @@ FOUR = ("dsm_ref", "dsm_obs", "iw_dsm", "tiw_dsm")
 SIZES = ("5", "10", "25", "50")  # percent of the biased set
 LONG_TAILS = {
     "digits": ("digits-lt-5", "digits-lt", "digits-lt-25", "digits-lt-50"),
-    "mnist14": tuple(f"mnist14-lt-{size}" for size in SIZES),
+    "mnist8": tuple(f"mnist8-lt-{size}" for size in SIZES),
 }
-HUES = ("mnist14-colour-90", "mnist14-colour-80", "digits-colour-90")
-SUBGROUPS = "mnist14-digit-colour"
+HUES = ("mnist8-colour-90", "mnist8-colour-80", "digits-colour-90")
+SUBGROUPS = "mnist8-digit-colour"
 QUALITY = ("precision", "recall", "nearest", "unsure")
 
 
@@ -48,7 +48,7 @@ def hues() -> str:
         if "dsm_obs" in by_method:
             lines += [row(*cells) for cells in controls(by_method["dsm_obs"], trained, names)]
         parts.append("\n".join([*lines, "", mark(setting, first["params"], trained)]))
-    return "\n\n".join(parts) or nothing("mnist14_colour")
+    return "\n\n".join(parts) or nothing("mnist8_colour")
 
 
 def by_size(family: str, sweep: str) -> str:
@@ -76,9 +76,9 @@ def by_size(family: str, sweep: str) -> str:
     )
 
 
-def mnist14_sizes() -> str:
-    """The long tail of MNIST at 14 x 14."""
-    return by_size("mnist14", "mnist14_lt")
+def mnist8_sizes() -> str:
+    """The long tail of MNIST at 8 x 8."""
+    return by_size("mnist8", "mnist8_lt")
 
 
 def digits_sizes() -> str:
@@ -154,7 +154,7 @@ def subgroups() -> str:
     by_method = {method: of_setting(trained, SUBGROUPS, method) for method in FOUR}
     by_method = {method: runs for method, runs in by_method.items() if runs}
     if not by_method:
-        return nothing("mnist14_subgroups")
+        return nothing("mnist8_subgroups")
     (first, *_), *_ = by_method.values()
     groups = first["metrics"]["group_names"]
     lines = header("shares", "seeds", *groups, TITLES["total_variation"])
@@ -182,7 +182,7 @@ def vanishing_weights() -> str:
         "setting", "seeds", "smallest correct ratio", "biased images with a ratio below 0.01", "the paper"
     )
     before = len(lines)
-    for setting in (*LONG_TAILS["mnist14"], *LONG_TAILS["digits"], *HUES):
+    for setting in (*LONG_TAILS["mnist8"], *LONG_TAILS["digits"], *HUES):
         runs = [r for r in of_setting(trained, setting, "iw_dsm") if (r["folder"] / "weights.csv").exists()]
         if runs:
             shares = [vanishing(pd.read_csv(r["folder"] / "weights.csv"))[0.0] for r in runs]
@@ -190,7 +190,7 @@ def vanishing_weights() -> str:
             lines.append(row(setting, len(runs), f"{guard.least_ratio(setting):.3f}", below, ""))
     least = guard.least_ratio("cifar10-lt-5")
     lines.append(row("cifar10-lt-5", "", f"{least:.3f}", "", "more than 0.75"))
-    return "\n".join(lines) if len(lines) > before + 1 else nothing("mnist14_lt")
+    return "\n".join(lines) if len(lines) > before + 1 else nothing("mnist8_lt")
 
 
 def lengths() -> str:

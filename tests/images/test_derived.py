@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -34,9 +35,22 @@ def grey(*values, side=4):
 class TestPixels:
     def test_halving_is_the_mean_of_two_by_two(self):
         image = np.array([[0, 4, 255, 255], [8, 12, 255, 254], [1, 0, 9, 9], [0, 0, 9, 9]], np.uint8)
-        assert derived.halved(image[None, None], np.zeros(1)).tolist() == [[[[6, 255], [0, 9]]]]
+        assert derived.shrunk(image[None, None], np.zeros(1), block=2).tolist() == [[[[6, 255], [0, 9]]]]
         many = np.random.default_rng(0).integers(0, 256, (3, 1, 28, 28), np.uint8)
-        assert derived.halved(many, np.zeros(3)).shape == (3, 1, 14, 14)
+        assert derived.shrunk(many, np.zeros(3), block=2).shape == (3, 1, 14, 14)
+
+    def test_a_margin_is_cut_before_the_means_are_taken(self):
+        image = np.zeros((1, 1, 8, 8), np.uint8)
+        image[0, 0, 1, 1], image[0, 0, 2:5, 2:5], image[0, 0, 0, 0] = (
+            90,
+            18,
+            255,
+        )  # the last lies in the margin
+        image[0, 0, 6, 6] = 255
+        cut = derived.shrunk(image, np.zeros(1), block=3, margin=1)
+        assert cut.shape == (1, 1, 2, 2)
+        # 90 and four times 18, twice 18 to the right and below, once 18 and 255 in the last, over nine pixels
+        assert cut[0, 0].tolist() == [[18, 4], [4, 30]]
 
     def test_a_painted_image_is_grey_times_its_hue(self):
         images = derived.painted(grey(200, 100), np.array([0, 1]))
@@ -96,6 +110,8 @@ class TestColouredDigits:
 @pytest.mark.parametrize(
     ("name", "biased", "reference"),
     [
+        ("mnist8-colour-90", [9000, 1000], [250, 250]),
+        ("mnist8-digit-colour", [4650, 2960, 1150, 1240], [125] * 4),
         ("mnist14-colour-80", [8000, 2000], [250, 250]),
         ("mnist14-colour-90", [9000, 1000], [250, 250]),
         ("mnist14-digit-colour", [4650, 2960, 1150, 1240], [125] * 4),
@@ -112,21 +128,33 @@ def test_the_counts_of_the_settings(name, biased, reference):
 
 
 @needs_mnist
-@pytest.mark.parametrize("name", ["mnist14", "mnist14-colour", "mnist14-digit-colour"])
-def test_sets_derived_from_mnist(name, tmp_path_factory):
-    root = tmp_path_factory.getbasetemp() / "mnist"  # built once for all three
+def test_the_margin_of_the_smallest_mnist_holds_hardly_any_ink(tmp_path_factory):
+    mnist = datasets.load("mnist", tmp_path_factory.getbasetemp() / "mnist", source=SHARED)
+    ink = np.asarray(mnist.images[::60], float)
+    assert ink[:, :, 2:-2, 2:-2].sum() / ink.sum() > 0.99
+
+
+@needs_mnist
+@pytest.mark.parametrize("side", [8, 14])
+@pytest.mark.parametrize("kind", ["", "-colour", "-digit-colour"])
+def test_sets_derived_from_mnist(side, kind, tmp_path_factory):
+    name = f"mnist{side}{kind}"
+    root = tmp_path_factory.getbasetemp() / "mnist"  # built once for all
     data, mnist = (datasets.load(n, root, source=SHARED) for n in (name, "mnist"))
     assert tuple(data.group_sizes()) == SOURCES[name].group_sizes
     assert data.images.shape == (60_000, *SOURCES[name].shape) and isinstance(data.images, np.memmap)
     assert data.name == name
     assert data.group_names == (SOURCES[name].group_names or mnist.group_names)
-    small = derived.halved(mnist.images[:1], np.zeros(1))[0]
-    first = data.images if name == "mnist14" else data.images.max(1, keepdims=True)
+    how = {8: {"block": 3, "margin": 2}, 14: {"block": 2}}[side]
+    small = derived.shrunk(mnist.images[:1], np.zeros(1), **how)[0]
+    first = data.images.max(1, keepdims=True)  # of one channel, or of the brightest of a hue
     assert (first == small).all((1, 2, 3)).any()
 
 
 def test_the_name_says_where_the_base_is_from_and_another_base_is_another_array(tmp_path):
-    halves = Derived(title="", base="mnist", base_sizes=(2, 2), shape=(1, 4, 4), pixels=derived.halved)
+    halves = Derived(
+        title="", base="mnist", base_sizes=(2, 2), shape=(1, 4, 4), pixels=partial(derived.shrunk, block=2)
+    )
     rng, arrays = np.random.default_rng(0), []
     for seed in "01":
         path = tmp_path / f"{seed}.npy"

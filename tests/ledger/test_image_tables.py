@@ -48,7 +48,7 @@ def cells(table: str, *starts: str) -> list[str]:
 
 TABLES = (
     image_tables.hues,
-    image_tables.mnist14_sizes,
+    image_tables.mnist8_sizes,
     image_tables.digits_sizes,
     image_tables.parts,
     image_tables.alphas,
@@ -69,12 +69,12 @@ def test_without_runs_a_table_says_what_makes_them(table, results):
 
 
 def test_the_table_of_hues_has_the_share_its_controls_and_its_mark(results):
-    setting = "mnist14-colour-90"
+    setting = "mnist8-colour-90"
     for seed in (0, 1, 2):
         write(results, setting, "dsm_obs", seed, np.array([0.86, 0.14]))
         write(results, setting, "tiw_dsm", seed, np.array([0.5 + seed / 10, 0.5 - seed / 10]))
     write(results, setting, "dsm_obs", 100, np.array([0.1, 0.9]))  # it has chosen a length
-    write(results, "mnist14-colour-balanced", "dsm_obs", 0, np.array([0.51, 0.49]))
+    write(results, "mnist8-colour-balanced", "dsm_obs", 0, np.array([0.51, 0.49]))
     real = {"precision": 0.93, "unsure": 0.012, "group_shares": [0.86, 0.14], "n_samples": 777}
     runs.write_json(results / "settings" / setting / "metrics.json", {"control": real})
     table = image_tables.hues()
@@ -86,36 +86,36 @@ def test_the_table_of_hues_has_the_share_its_controls_and_its_mark(results):
     assert cells(table, "held-out real images with these shares, 777")[2:4] == ["0.86", "0.93"]
     assert cells(table, "a fair sampler, 1,000 images")[2] == "0.5, 95 % below 0.531"
     assert (
-        "**mnist14-colour-90 is readable**" in table
+        "**mnist8-colour-90 is readable**" in table
         and "held-out real images have 0.93, 1.2% unsure" in table
     )
 
 
 def test_a_table_that_cannot_be_read_is_marked(results):
-    write(results, "mnist14-colour-90", "dsm_obs", 0, np.array([0.5, 0.5]))
+    write(results, "mnist8-colour-90", "dsm_obs", 0, np.array([0.5, 0.5]))
     assert (
-        "**mnist14-colour-90 is not readable**, and no claim is judged from it: shares" in image_tables.hues()
+        "**mnist8-colour-90 is not readable**, and no claim is judged from it: shares" in image_tables.hues()
     )
 
 
 def test_a_balanced_model_of_another_length_is_no_control(results):
-    write(results, "mnist14-colour-90", "dsm_obs", 0)
-    write(results, "mnist14-colour-balanced", "dsm_obs", 0, steps=9)
+    write(results, "mnist8-colour-90", "dsm_obs", 0)
+    write(results, "mnist8-colour-balanced", "dsm_obs", 0, steps=9)
     assert "balanced data" not in image_tables.hues()
 
 
 def test_runs_of_different_lengths_are_not_averaged(results):
-    write(results, "mnist14-colour-90", "dsm_obs", 0)
-    write(results, "mnist14-colour-90", "dsm_obs", 1, steps=9)
+    write(results, "mnist8-colour-90", "dsm_obs", 0)
+    write(results, "mnist8-colour-90", "dsm_obs", 1, steps=9)
     with pytest.raises(ValueError, match="differ in steps"):
         image_tables.hues()
 
 
 def test_the_papers_number_stands_beside_its_own_size(results):
-    for setting in ("mnist14-lt-5", "mnist14-lt-50"):
+    for setting in ("mnist8-lt-5", "mnist8-lt-50"):
         for method in ("dsm_obs", "tiw_dsm"):
             write(results, setting, method, 0)
-    table = image_tables.mnist14_sizes()
+    table = image_tables.mnist8_sizes()
     assert cells(table, "5 %", "TIW-DSM")[-1] == "11.51" and cells(table, "5 %", "DSM(obs)")[-1] == "12.99"
     assert cells(table, "50 %", "TIW-DSM")[-1] == "", "the paper's number there is not known to us"
     assert "10 %" not in table
@@ -149,7 +149,7 @@ def test_all_powers_stand_in_one_table(results):
 def test_the_subgroups_stand_beside_the_papers(results):
     shares = np.array([0.3, 0.3, 0.2, 0.2])
     for method in ("dsm_obs", "tiw_dsm"):
-        write(results, "mnist14-digit-colour", method, 0, shares)
+        write(results, "mnist8-digit-colour", method, 0, shares)
     table = image_tables.subgroups()
     assert cells(table, "the biased set")[2:] == ["0.465", "0.296", "0.115", "0.124", "0.261"]
     assert cells(table, "TIW-DSM", "1")[2:] == ["0.3", "0.3", "0.2", "0.2", "0.1"]
@@ -158,20 +158,20 @@ def test_the_subgroups_stand_beside_the_papers(results):
 
 def test_weights_stand_beside_the_smallest_correct_ratio(results):
     """By hand: on CIFAR-10 the largest class has 1000/10 of 1000 in truth and about four tenths of the biased set."""
-    folder = write(results, "mnist14-lt-5", "iw_dsm", 0)
+    folder = write(results, "mnist8-lt-5", "iw_dsm", 0)
     bins = {"sigma": 0.0, "log10_w": [-3.0, -2.0, -1.6, 0.0], "share": [0.2, 0.1, 0.3, 0.4]}
     pd.DataFrame(bins).to_csv(folder / "weights.csv", index=False)
     table = image_tables.vanishing_weights()
-    assert cells(table, "mnist14-lt-5")[2:4] == ["0.248", "0.3"]
+    assert cells(table, "mnist8-lt-5")[2:4] == ["0.248", "0.3"]
     assert cells(table, "cifar10-lt-5")[2:] == ["0.248", "", "more than 0.75"]
     assert guard.least_ratio("digits-colour-90") == pytest.approx(0.5 / 0.9)
 
 
 def test_lengths_are_those_of_the_seeds_that_chose_them(results):
     for steps in (20, 10):
-        write(results, "mnist14-lt-5", "dsm_obs", 100, steps=steps)
-    write(results, "mnist14-lt-5", "dsm_obs", 0, steps=30)
-    write(results, "mnist14-lt-5", "tiw_dsm", 100, steps=40)
+        write(results, "mnist8-lt-5", "dsm_obs", 100, steps=steps)
+    write(results, "mnist8-lt-5", "dsm_obs", 0, steps=30)
+    write(results, "mnist8-lt-5", "tiw_dsm", 100, steps=40)
     lines = image_tables.lengths().splitlines()[2:]
     assert [line.split("|")[2:4] for line in lines] == [[" 10 ", " 320 "], [" 20 ", " 640 "]]
     assert lines[0].split("|")[-2].strip() == "0.000" or float(lines[0].split("|")[-2]) < 0.05

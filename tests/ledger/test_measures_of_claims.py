@@ -18,7 +18,7 @@ from tiwlib import runs
 from tiwlib.data.sources import CELEBA_GROUPS
 from tiwlib.objectives import METHODS
 
-FIVE = ("digits-lt", "mnist14-colour-90", "mnist14-lt-5")
+FIVE = ("digits-lt", "mnist8-colour-90", "mnist8-lt-5")
 SEEDS = {
     "digits-colour-90": (0, 1, 2, 3, 5),
     **dict.fromkeys(FIVE, range(5)),
@@ -200,7 +200,7 @@ def records(monkeypatch):
     monkeypatch.setattr("ledger.ablations.benchmark", benchmark)
     monkeypatch.setattr("ledger.estimators.ratio_errors", lambda *_, **__: {"ratio": np.array([OF_ONE])})
     monkeypatch.setattr("ledger.evidence.added", lambda sweep: ())
-    weights = {"mnist-lt-5": 0.25, "digits-lt": 0.5, "mnist14-lt-5": 0.75}
+    weights = {"mnist-lt-5": 0.25, "digits-lt": 0.5, "mnist8-lt-5": 0.75}
     monkeypatch.setattr(
         "ledger.digits.pd.read_csv", lambda path: weights[str(path.parent.name).split("-iw_dsm")[0]]
     )
@@ -384,7 +384,7 @@ EXPECTED["siblings-adp-sampling-time"] = (
     np.array([made_up(problem, "adp", "time") for problem in PROBLEMS]),
     (-INF, 1.6),
 )
-for setting in ("digits-lt", "mnist-lt-5", "mnist14-lt-5"):
+for setting in ("digits-lt", "mnist-lt-5", "mnist8-lt-5"):
     for rival in ("dsm_ref", "dsm_obs", "iw_dsm"):
         for metric, end in (("total_variation", "total-variation"), ("frechet", "classifier-frechet")):
             name = f"{setting.split('-')[0]}-tiw-{rival.replace('_', '-')}-{end}"
@@ -395,13 +395,13 @@ for rival, metric in (("dsm_obs", "total_variation"), ("iw_dsm", "total_variatio
     name = f"colour-tiw-{rival}-{metric}".replace("_", "-")
     EXPECTED[name] = colour("tiw_dsm", metric) - colour(rival, metric), BELOW
 for setting, prefix in (
-    ("mnist14-colour-90", "mnist14-colour-90"),
-    ("mnist14-colour-80", "mnist14-colour-80"),
+    ("mnist8-colour-90", "mnist8-colour-90"),
+    ("mnist8-colour-80", "mnist8-colour-80"),
 ):
     gap = trained("tiw_dsm", setting=setting) - trained("dsm_obs", setting=setting)
     EXPECTED[f"{prefix}-tiw-dsm-obs-total-variation"] = gap, BELOW
     EXPECTED[f"{prefix}-tiw-fair"] = trained("tiw_dsm", setting=setting), (-INF, 0.031)
-hue = "mnist14-colour-90"
+hue = "mnist8-colour-90"
 EXPECTED[f"{hue}-tiw-iw-dsm-total-variation"] = (
     trained("tiw_dsm", setting=hue) - trained("iw_dsm", setting=hue),
     BELOW,
@@ -412,16 +412,16 @@ gap = trained("tiw_dsm", "recall", hue) - trained("dsm_ref", "recall", hue)
 EXPECTED[f"{hue}-tiw-recall"] = gap, ABOVE
 gap = trained("dsm_obs", setting=hue) - in_batches(hue)
 EXPECTED[f"{hue}-obs-keeps-the-bias"] = gap, POINTS
-EXPECTED["mnist14-fair"] = trained("tiw_dsm", setting="mnist14-lt-5"), (-INF, 0.054)
-gap = trained("dsm_ref", "nearest", "mnist14-lt-5") - trained("tiw_dsm", "nearest", "mnist14-lt-5")
-EXPECTED["mnist14-ref-nearest"] = gap, BELOW
-EXPECTED["mnist14-weights-75"] = np.full(5, 0.75), (0.75, INF)
+EXPECTED["mnist8-fair"] = trained("tiw_dsm", setting="mnist8-lt-5"), (-INF, 0.054)
+gap = trained("dsm_ref", "nearest", "mnist8-lt-5") - trained("tiw_dsm", "nearest", "mnist8-lt-5")
+EXPECTED["mnist8-ref-nearest"] = gap, BELOW
+EXPECTED["mnist8-weights-75"] = np.full(5, 0.75), (0.75, INF)
 for size in ("10", "25", "50"):
-    tail = f"mnist14-lt-{size}"
+    tail = f"mnist8-lt-{size}"
     for rival, metric in (("dsm_obs", "total_variation"), ("iw_dsm", "frechet"), ("dsm_ref", "frechet")):
         name = f"{tail}-tiw-{rival}-{metric}".replace("_", "-")
         EXPECTED[name] = trained("tiw_dsm", metric, tail) - trained(rival, metric, tail), BELOW
-crossed = "mnist14-digit-colour"
+crossed = "mnist8-digit-colour"
 for rival in ("dsm_obs", "iw_dsm"):
     name = f"subgroups-tiw-{rival.replace('_', '-')}"
     EXPECTED[name] = trained("tiw_dsm", setting=crossed) - trained(rival, setting=crossed), BELOW

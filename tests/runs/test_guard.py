@@ -106,7 +106,7 @@ def test_the_batches_are_those_of_the_setting():
     assert guard.batch_shares("digits-colour-90", 1 / 11) == pytest.approx([475 / 550, 75 / 550])
     assert guard.batch_shares("digits-colour-90", 0.5) == pytest.approx([0.7, 0.3])
     assert guard.batch_shares("celeba-5", 0.5) is None and guard.batch_shares("mine.json", 0.5) is None
-    assert all(part.sum() == pytest.approx(1) for part in manifest.shares("mnist14-lt-5").values())
+    assert all(part.sum() == pytest.approx(1) for part in manifest.shares("mnist8-lt-5").values())
     assert manifest.shares("digits-balanced")["biased"] == pytest.approx([0.1] * 10)
 
 

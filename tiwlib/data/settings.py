@@ -44,13 +44,27 @@ def _balanced(source: str, reference_share: float = 0.05, total: int = 10_000) -
     return Setting(source, "long_tail", {"imbalance": 1.0, "total": total}, reference_share)
 
 
+def _smaller_mnist(source: str) -> dict[str, Setting]:
+    """The paper's kinds of bias in its own sizes, on MNIST's digits made smaller."""
+    crossed = {"0 to 4, red": 4650, "5 to 9, red": 2960, "0 to 4, blue": 1150, "5 to 9, blue": 1240}
+    return {
+        **{f"{source}-lt-{size}": _long_tail(source, size / 100) for size in (5, 10, 25, 50)},
+        f"{source}-colour-80": _hue(f"{source}-colour", 0.80),
+        f"{source}-colour-90": _hue(f"{source}-colour", 0.90),
+        f"{source}-balanced": _balanced(source),
+        f"{source}-colour-balanced": _balanced(f"{source}-colour"),
+        f"{source}-digit-colour-balanced": _balanced(f"{source}-digit-colour"),
+        f"{source}-digit-colour": Setting(f"{source}-digit-colour", "custom", {"counts": crossed}, 0.05),
+    }
+
+
 def _ffhq(share: float) -> Setting:
     return Setting("ffhq", "group_share", {"group": "female", "share": share, "total": 20_000}, 0.05)
 
 
 # From the paper: long tails of 10,000 images with reference sets of 5, 10, 25, 50 %; FFHQ with 80 and 90 % of
 # one gender; CelebA as it is, 162k images and a reference of 5 %, balanced over its four subgroups, whose shares
-# are those of mnist14-digit-colour.
+# are those of mnist8-digit-colour.
 # Derived here: the ratio 100 of largest to smallest class, which is the usual one for a long tail; for
 # CIFAR-100 it is 91, because the 459 + 50 images that 100 asks of the first class are more than its 500;
 # FFHQ's majority, its total and its reference share; the hue of a digit in gender's place.
@@ -62,21 +76,8 @@ SETTINGS = {
     "digits-balanced": _balanced("digits", 0.10, 500),
     "digits-colour-balanced": _balanced("digits-colour", 0.10, 500),
     "digits-colour-90": _hue("digits-colour", 0.90, reference_share=0.10, total=500),
-    "mnist14-lt-5": _long_tail("mnist14", 0.05),
-    "mnist14-lt-10": _long_tail("mnist14", 0.10),
-    "mnist14-lt-25": _long_tail("mnist14", 0.25),
-    "mnist14-lt-50": _long_tail("mnist14", 0.50),
-    "mnist14-colour-80": _hue("mnist14-colour", 0.80),
-    "mnist14-colour-90": _hue("mnist14-colour", 0.90),
-    "mnist14-balanced": _balanced("mnist14"),
-    "mnist14-colour-balanced": _balanced("mnist14-colour"),
-    "mnist14-digit-colour-balanced": _balanced("mnist14-digit-colour"),
-    "mnist14-digit-colour": Setting(
-        "mnist14-digit-colour",
-        "custom",
-        {"counts": {"0 to 4, red": 4650, "5 to 9, red": 2960, "0 to 4, blue": 1150, "5 to 9, blue": 1240}},
-        0.05,
-    ),
+    **_smaller_mnist("mnist8"),
+    **_smaller_mnist("mnist14"),
     "mnist-colour-80": _hue("mnist-colour", 0.80),
     "mnist-colour-90": _hue("mnist-colour", 0.90),
     "mnist-lt-5": _long_tail("mnist", 0.05),

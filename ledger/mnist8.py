@@ -1,4 +1,4 @@
-"""Claims that MNIST at 14 x 14 decides: a long tail at four sizes of the reference set, and two crossed attributes.
+"""Claims that MNIST at 8 x 8 decides: a long tail at four sizes of the reference set, and two crossed attributes.
 
 The thresholds were set before the first run.
 """
@@ -24,8 +24,8 @@ from tiwlib.measures.floor import fair_floor
 from tiwlib.measures.intervals import DISTANCE
 from tiwlib.measures.shares import total_variation
 
-TAIL, SWEEP = "mnist14-lt-5", "mnist14_lt"
-SUBGROUPS, SUBGROUP_SWEEP = "mnist14-digit-colour", "mnist14_subgroups"
+TAIL, SWEEP = "mnist8-lt-5", "mnist8_lt"
+SUBGROUPS, SUBGROUP_SWEEP = "mnist8-digit-colour", "mnist8_subgroups"
 CELEBA = (0.465, 0.296, 0.115, 0.124)  # shares of the four subgroups in the paper's biased set
 QUARTERS = np.full(4, 0.25)
 LEFT = total_variation(np.array(list(SHARES_CELEBA.values())), QUARTERS) / total_variation(
@@ -38,7 +38,7 @@ NAMES = {VARIATION: "total variation of shares", FRECHET: "classifier Frechet di
 
 def at_size(size: str, rival: str, metric: str) -> Claim:
     """That TIW-DSM beats a rival with a larger reference set, too."""
-    setting = f"mnist14-lt-{size}"
+    setting = f"mnist8-lt-{size}"
     return Claim(
         id=dashed(setting, "tiw", rival, metric),
         statement=f"TIW-DSM beats {LABELS[rival]} in {NAMES[metric]}",
@@ -80,7 +80,7 @@ def subgroup_rival(rival: str) -> Claim:
 CLAIMS = [
     *(claim for rival in RIVALS for claim in tiw_below(rival, TAIL, SWEEP)),
     Claim(
-        id="mnist14-fair",
+        id="mnist8-fair",
         statement="With fifty reference images a class TIW-DSM's shares are those of a fair sampler",
         source="ours",
         setting=TAIL,
@@ -90,7 +90,7 @@ CLAIMS = [
         sweep=SWEEP,
     ),
     Claim(
-        id="mnist14-ref-nearest",
+        id="mnist8-ref-nearest",
         statement="DSM(ref)'s samples lie nearer to its training images than TIW-DSM's to theirs",
         source="ours",
         setting=TAIL,
@@ -102,7 +102,7 @@ CLAIMS = [
         rule=below(0),
         sweep=SWEEP,
     ),
-    vanishing_claim("mnist14-weights-75", TAIL, SWEEP),
+    vanishing_claim("mnist8-weights-75", TAIL, SWEEP),
     *(at_size(size, rival, metric) for size in LARGER for rival, metric in CHECKED),
     *(subgroup_rival(rival) for rival in ("dsm_obs", "iw_dsm")),
     Claim(
