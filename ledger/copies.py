@@ -3,6 +3,7 @@
 import pandas as pd
 
 from ledger.claim import Claim
+from ledger.digits import dashed
 from ledger.estimator_tables import seeds_text, where_measured
 from ledger.evidence import of_benchmark, repeated
 from ledger.markdown import header, row, text_of
@@ -10,41 +11,52 @@ from ledger.rules import above
 from tiwlib.objectives import METHODS
 from tiwlib.runs.tables import benchmark
 
-NAME, SETTING = "copies", "digits-colour-90"
-COMMON, RARE = "red", "blue"
-SEEN = "ours, written after a first look at the numbers"
+NAME, COMMON, RARE = "copies", "red", "blue"
+DIGITS, MNIST = (
+    "digits-colour-90",
+    "mnist8-colour-90",
+)  # with 75 training images of the rare hue, and with 1,250
+IMAGES = {DIGITS: "coloured digits", MNIST: "coloured MNIST"}
+SOURCES = {
+    DIGITS: "ours, written after a first look at the numbers",
+    MNIST: "ours, written after the digits and before these runs",
+}
 
 
-def part(group: str) -> pd.Series:
+def part(group: str, setting: str = DIGITS) -> pd.Series:
     """How far TIW-DSM's samples of a group are from a training image, as a part of what held-out images have."""
-    return benchmark(NAME, setting=SETTING, method="tiw_dsm", ratio="plain", group=group).part
+    return benchmark(NAME, setting=setting, method="tiw_dsm", ratio="plain", group=group).part
 
 
-def claim(method: str, group: str) -> Claim:
-    label, where = (
-        METHODS[method].label,
-        {"setting": SETTING, "method": method, "ratio": "plain", "group": group},
-    )
+def claim(setting: str, method: str, group: str) -> Claim:
+    label = METHODS[method].label
+    where = {"setting": setting, "method": method, "ratio": "plain", "group": group}
     return Claim(
-        id=f"copies-{method.replace('_', '-')}-{group}",
-        statement=f"On coloured digits {label}'s {group} samples are at least half as far from the nearest training "
+        id=dashed("copies" if setting == DIGITS else f"copies-{setting}", method, group),
+        statement=f"On {IMAGES[setting]} {label}'s {group} samples are at least half as far from the nearest training "
         "image as held-out images are",
-        source=SEEN,
-        setting=SETTING,
+        source=SOURCES[setting],
+        setting=setting,
         quantity=f"distance to the nearest training image, {label}'s {group} samples over held-out images",
         measure=lambda: repeated(of_benchmark(NAME, "part", **where)),
         rule=above(0.5),
-        sweep=f"benchmarks/copies.py {SETTING}",
+        sweep=f"benchmarks/copies.py {setting}",
     )
 
 
-CLAIMS = [claim("tiw_dsm", COMMON), claim("tiw_dsm", RARE), claim("iw_dsm", RARE)]
+LOOKED_AT = (("tiw_dsm", COMMON), ("tiw_dsm", RARE), ("iw_dsm", RARE))
+CLAIMS = [claim(setting, *which) for setting in (DIGITS, MNIST) for which in LOOKED_AT]
 
 
 @where_measured
 def copies() -> str:
     """The distance to the nearest training image of each group's samples, by method, beside held-out images."""
-    rows = benchmark(NAME, setting=SETTING)
+    found = {setting: benchmark(NAME, setting=setting) for setting in (MNIST, DIGITS)}
+    return "\n\n".join(f"{setting}:\n\n{of_rows(rows)}" for setting, rows in found.items() if len(rows))
+
+
+def of_rows(rows: pd.DataFrame) -> str:
+    """The table of one setting's rows."""
     groups = list(dict.fromkeys(rows.group))
     lines = header(
         "method, ratio", *(f"{group} samples" for group in groups), *(f"{g}, over held-out" for g in groups)

@@ -194,23 +194,37 @@ def vanishing_weights() -> str:
 
 
 def lengths() -> str:
-    """Plain training by its length, one seed that enters no comparison: how the lengths were chosen."""
+    """Plain training by its length and its network, one seed that enters no comparison: how both were chosen."""
     tuned = [r for r in finished("05_train") if r["params"]["seed"] >= TUNING]
     tuned = [r for r in tuned if r["params"]["method"] == "dsm_obs"]
     titles = ("precision", "recall", "unsure", "nearest")
     rows = []
-    for r in sorted(tuned, key=lambda r: (r["params"]["setting"], r["params"]["steps"])):
+    for r in sorted(tuned, key=lambda r: (r["params"]["setting"], seen(r["params"]))):
         params, metrics = r["params"], r["metrics"]
         batches = guard.batch_shares(params["setting"], metrics["reference_fraction"])
         apart = (
             "" if batches is None else f"{total_variation(np.array(metrics['group_shares']), batches):.3f}"
         )
-        seen = f"{params['steps'] * params['batch_size']:,}"
-        rows.append(row(params["setting"], params["steps"], seen, *texts([metrics], titles), apart))
+        length, noise = training_of(params)
+        minutes = round(r["provenance"]["stages"]["training"]["seconds"] / 60)
+        chosen = (params["setting"], length, params["width"], noise, minutes)
+        rows.append(row(*chosen, *texts([metrics], titles), apart))
     if not rows:
         return nothing("lengths")
-    names = ("setting", "steps", "images seen", *(TITLES[name] for name in titles))
+    names = ("setting", "steps of images", "width", "log sigma in training", "minutes of one thread")
+    names += tuple(TITLES[name] for name in titles)
     return "\n".join([*header(*names, "shares from its batches' ↓"), *rows])
+
+
+def seen(params: dict) -> int:
+    """How many images a run's training looks at."""
+    return params["steps"] * params["batch_size"]
+
+
+def training_of(params: dict) -> tuple[str, str]:
+    """The cells for a training's length and for its noise levels."""
+    length = f"{params['steps']:,} of {params['batch_size']}"
+    return length, f"{params['noise_mean']:g} ± {params['noise_std']:g}"
 
 
 def training_choices() -> str:
@@ -226,9 +240,9 @@ def training_choices() -> str:
     )
     for r in rows.to_dict("records"):
         rate = f"{r['lr']:g}, {'falling' if r['lr_decay'] else 'constant'}"
-        noise = f"{r['noise_mean']:g} ± {r['noise_std']:g}"
+        length, noise = training_of(r)
         average = "1/14 of the run" if pd.isna(r["ema_half_life"]) else f"{r['ema_half_life']:g} steps"
-        chosen = (r["setting"], f"{r['steps']:,} of {r['batch_size']}", rate, noise, r["sigma_data"], average)
+        chosen = (r["setting"], length, rate, noise, r["sigma_data"], average)
         measured = (*texts([r], titles), f"{r['from_batches']:.3f}")
         lines.append(row(*chosen, r["sampling_steps"], *measured))
     return "\n".join(lines)

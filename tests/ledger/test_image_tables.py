@@ -9,6 +9,7 @@ from tiwlib import runs
 from tiwlib.runs import guard
 
 USUAL = {"reference_fraction": None, "alpha": 1.0, "ratio": "plain", "steps": 5, "batch_size": 32}
+USUAL |= {"width": 16, "noise_mean": -0.4, "noise_std": 1.0}
 
 
 @pytest.fixture
@@ -36,7 +37,8 @@ def write(root, setting, method, seed, shares=None, **params):
     params = USUAL | {"setting": setting, "method": method, "seed": seed, "run": name} | params
     runs.write_json(folder / "params.json", params)
     runs.write_json(folder / "metrics.json", measures | about)
-    runs.write_json(folder / "provenance.json", {"hashes": {"split": f"{setting} {seed}"}})
+    provenance = {"hashes": {"split": f"{setting} {seed}"}, "stages": {"training": {"seconds": 150.0}}}
+    runs.write_json(folder / "provenance.json", provenance)
     return folder
 
 
@@ -86,8 +88,7 @@ def test_the_table_of_hues_has_the_share_its_controls_and_its_mark(results):
     assert cells(table, "held-out real images with these shares, 777")[2:4] == ["0.86", "0.93"]
     assert cells(table, "a fair sampler, 1,000 images")[2] == "0.5, 95 % below 0.531"
     assert (
-        "**mnist8-colour-90 is readable**" in table
-        and "held-out real images have 0.93, 1.2% unsure" in table
+        "**mnist8-colour-90 is readable**" in table and "held-out real images have 0.93, 1.2% unsure" in table
     )
 
 
@@ -173,7 +174,8 @@ def test_lengths_are_those_of_the_seeds_that_chose_them(results):
     write(results, "mnist8-lt-5", "dsm_obs", 0, steps=30)
     write(results, "mnist8-lt-5", "tiw_dsm", 100, steps=40)
     lines = image_tables.lengths().splitlines()[2:]
-    assert [line.split("|")[2:4] for line in lines] == [[" 10 ", " 320 "], [" 20 ", " 640 "]]
+    assert [line.split("|")[2].strip() for line in lines] == ["10 of 32", "20 of 32"]
+    assert [cell.strip() for cell in lines[0].split("|")[3:6]] == ["16", "-0.4 ± 1", "2"]
     assert lines[0].split("|")[-2].strip() == "0.000" or float(lines[0].split("|")[-2]) < 0.05
 
 

@@ -134,7 +134,11 @@ DIGITS = {
     "estimator": ("plain", "posterior"),
     "setting": ("digits-lt-5", "digits-lt-50"),
 }
-COPIES = {"seed": range(3), "setting": ("digits-colour-90",), "method": ("tiw_dsm", "iw_dsm")}
+COPIES = {
+    "seed": range(3),
+    "setting": ("digits-colour-90", "mnist8-colour-90"),
+    "method": ("tiw_dsm", "iw_dsm"),
+}
 COPIES |= {"ratio": ("plain", "posterior"), "group": ("red", "blue")}
 HUES = {"seed": range(3), "estimator": ("plain", "posterior"), "setting": ("digits-colour-90",)}
 STEPS = {
@@ -500,8 +504,9 @@ for ratio, name, limits in (("oracle", "oracle", ABOVE), ("posterior", "posterio
     gap = bias_left("both", 5.0, ratio, "digits-lt") - bias_left("both", 0.0, ratio, "digits-lt")
     EXPECTED[f"bias-left-{name}"] = gap, limits
 for method, group in (("tiw_dsm", "red"), ("tiw_dsm", "blue"), ("iw_dsm", "blue")):
-    of_group = [made_up(seed, "digits-colour-90", method, "plain", group, "part") for seed in range(3)]
-    EXPECTED[f"copies-{method.replace('_', '-')}-{group}"] = np.array(of_group), (0.5, INF)
+    for setting, prefix in (("digits-colour-90", "copies"), ("mnist8-colour-90", "copies-mnist8-colour-90")):
+        of_group = [made_up(seed, setting, method, "plain", group, "part") for seed in range(3)]
+        EXPECTED[f"{prefix}-{method.replace('_', '-')}-{group}"] = np.array(of_group), (0.5, INF)
 EXPECTED["colour-tiw-recall"] = colour("tiw_dsm", "recall") - colour("dsm_ref", "recall"), ABOVE
 EXPECTED["colour-obs-keeps-the-bias"] = (
     colour("dsm_obs", "total_variation") - in_batches("digits-colour-90"),
