@@ -23,9 +23,9 @@ SOURCES = {
 }
 
 
-def part(group: str, setting: str = DIGITS) -> pd.Series:
-    """How far TIW-DSM's samples of a group are from a training image, as a part of what held-out images have."""
-    return benchmark(NAME, setting=setting, method="tiw_dsm", ratio="plain", group=group).part
+def of_tiw(group: str, setting: str) -> pd.DataFrame:
+    """The rows of TIW-DSM on the paper's ratio."""
+    return benchmark(NAME, setting=setting, method="tiw_dsm", ratio="plain", group=group)
 
 
 def claim(setting: str, method: str, group: str) -> Claim:

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from ledger import estimator_tables, front, image_tables
+from ledger.rules import FAILS, HOLDS, OPEN, UNTESTED
 from tiwlib import runs
 from tiwlib.runs import guard
 
@@ -201,6 +202,45 @@ def test_the_readme_says_what_cannot_be_read(results):
     write(results, front.TAIL, "dsm_obs", 0, guard.batch_shares(front.TAIL, 1 / 11))
     said = front.caveat()
     assert front.COLOUR in said and "no finished run of its plain model" in said and front.TAIL not in said
+
+
+@pytest.mark.parametrize(
+    ("shown", "few", "many", "said"),
+    [
+        (
+            front.COLOUR,
+            FAILS,
+            UNTESTED,
+            "On either ratio its digits of the rare hue are near copies: 0.20 as far",
+        ),
+        (front.COLOUR, OPEN, HOLDS, ""),
+        (
+            front.BETTER,
+            FAILS,
+            FAILS,
+            "Its digits of the rare hue are near copies: 0.90 as far",
+        ),
+        (
+            front.BETTER,
+            FAILS,
+            HOLDS,
+            "Of 1,250 training images of the rare hue it makes new ones, 0.90 as far",
+        ),
+        (front.BETTER, FAILS, OPEN, ""),
+    ],
+)
+def test_the_readme_speaks_of_copies_as_the_claims_do(monkeypatch, shown, few, many, said):
+    verdicts = {"copies-tiw-dsm-blue": few, f"copies-{front.BETTER}-tiw-dsm-blue": many}
+    rows = {front.COLOUR: (75, 0.2), front.BETTER: (1250, 0.9)}
+    monkeypatch.setattr(front, "shown", lambda: shown)
+    monkeypatch.setattr(front, "ledger", lambda: [{"id": i, "verdict": v} for i, v in verdicts.items()])
+    monkeypatch.setattr(
+        front,
+        "of_tiw",
+        lambda group, setting: pd.DataFrame([rows[setting]] * 2, columns=["trained_on", "part"]),
+    )
+    text = front.copied().strip()
+    assert text.startswith(said) and bool(text) == bool(said)
 
 
 def test_a_ratio_on_a_short_base_has_a_row_of_its_own(results):
