@@ -10,6 +10,7 @@ import torch
 
 from tiwlib.runs import finished, write_json
 from tiwlib.runs.experiment import NOTEBOOK
+from tiwlib.runs.tables import without_tuning
 
 
 def fill(path: Path, asked: Iterable[dict], make: Callable[..., list[dict]]) -> list[dict]:
@@ -36,11 +37,13 @@ def seeds_of(text: str) -> list[int]:
 
 
 def as_they_are(settings: list[str], trained: list[dict]) -> list[dict]:
-    """The records of these settings, by seed and name: with the mixture of their method and no power of the weight."""
+    """The records of these settings, by seed and name: with the mixture of their method and no power of the weight.
+
+    Without those that have chosen a training length.
+    """
     usual = {"alpha": 1.0, "reference_fraction": None}
-    chosen = [
-        r for r in trained if r["params"]["setting"] in settings and usual.items() <= r["params"].items()
-    ]
+    there = [r for r in without_tuning(trained) if r["params"]["setting"] in settings]
+    chosen = [r for r in there if usual.items() <= r["params"].items()]
     return sorted(chosen, key=lambda r: (r["params"]["seed"], r["run"]))
 
 

@@ -70,5 +70,5 @@ def of_rows(rows: pd.DataFrame) -> str:
     seen = rows[rows.method != "dsm_ref"]
     real = [text_of(seen[seen.group == g].drop_duplicates("seed").nearest_of_data) for g in groups]
     lines.append(row("held-out images", *real, *("1" for _ in groups)))
-    counts = ", ".join(f"{seen[seen.group == g].trained_on.iloc[0]} {g}" for g in groups)
+    counts = ", ".join(f"{seen[seen.group == g].trained_on.iloc[0]:,} {g}" for g in groups)
     return "\n".join([*lines, "", f"Training images, but of DSM(ref): {counts}. {seeds_text(rows)}"])

@@ -211,6 +211,7 @@ def test_copies_are_asked_of_runs_as_they_are():
             ("a", "hues", 2.0, None, 0),
             ("d", "hues", 1.0, 0.5, 0),
             ("e", "classes", 1.0, None, 0),
+            ("f", "hues", 1.0, None, 100),  # it has chosen a length
         )
     ]
     assert copies.asked(["hues"], trained) == [{"run": "b"}, {"run": "c"}]
