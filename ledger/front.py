@@ -88,10 +88,8 @@ def debiases() -> str:
     return (
         f"**TIW-DSM removes most of a bias, not all of it.** Of the digits that were trained on {in_data:.0%} are red. "
         f"Plain training draws {mean(obs, red):.0%} red, TIW-DSM {mean(tiw, red):.0%}; fair is 50%. On digits with a "
-        "long tail of classes the total variation from fair shares falls from {:.2f} to {:.2f}. There the "
-        "precision of the samples goes from {:.2f} to {:.2f}, and their recall from {:.2f} to {:.2f}.".format(
-            *change
-        )
+        "long tail of classes the total variation from fair shares falls from {:.2f} to {:.2f}, "
+        "precision goes from {:.2f} to {:.2f}, and recall from {:.2f} to {:.2f}.".format(*change)
         + on_other_ratio()
         + copied()
         + beside_iw()
@@ -108,9 +106,9 @@ def copied() -> str:
     if many == HOLDS:
         few = of_tiw(RARE, COLOUR)
         return (
-            f" Of {rare.trained_on[0]:,} training images of the rare hue it makes new ones, {rare.part.mean():.2f} as "
-            f"far from them as unseen digits; of {few.trained_on[0]} near copies, {few.part.mean():.2f} as far "
-            "([results](docs/results.md))."
+            f" Its digits of the rare hue are new where {rare.trained_on[0]:,} training images have it "
+            f"({rare.part.mean():.2f} as far as unseen digits), and near copies where {few.trained_on[0]} do "
+            f"({few.part.mean():.2f}; [results](docs/results.md))."
         )
     its = "On either ratio its" if shown() == COLOUR else "Its"
     return (
@@ -137,7 +135,8 @@ def on_other_ratio() -> str:
             f" On {ratio} it draws {mean(hues, red):.0%} red, and the total variation falls to {fallen:.2f}."
         )
     return (
-        f" On {ratio} it falls to {fallen:.2f}; on {plain[0]['n_biased'] + plain[0]['n_reference']} digits in two hues "
+        f" On {ratio} the total variation falls to {fallen:.2f}; on "
+        f"{plain[0]['n_biased'] + plain[0]['n_reference']} digits in two hues "
         f"it draws {mean(hues, red):.0%} red, on the paper's {mean(plain, red):.0%}."
     )
 
@@ -171,8 +170,8 @@ def methods() -> str:
             "",
             f"Digits of 8 x 8 pixels, {counted[0]['n_samples']:,} samples each. First column: two hues, {hues}; the "
             f"others: a long tail, {tail}, {len(of_setting(TAIL, 'tiw_dsm'))} seeds. In brackets: Student's 95 % "
-            "interval over seeds (a to b), or up to three seeds' values (a, b). Precision is the part of the samples "
-            "among real images, recall the part of the real images among the samples.",
+            "interval over seeds (a to b), or up to three seeds' values (a, b). Precision: the samples' part among "
+            "real images; recall: the real images' part among samples.",
         ]
     )
 

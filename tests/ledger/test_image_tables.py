@@ -224,7 +224,7 @@ def test_the_readme_says_what_cannot_be_read(results):
             front.BETTER,
             FAILS,
             HOLDS,
-            "Of 1,250 training images of the rare hue it makes new ones, 0.90 as far",
+            "Its digits of the rare hue are new where 1,250 training images have it (0.90",
         ),
         (front.BETTER, FAILS, OPEN, ""),
     ],
