@@ -86,7 +86,7 @@ def debiases() -> str:
     tail = [of_setting(TAIL, method) for method in ("dsm_obs", "tiw_dsm")]
     change = [mean(rows, n) for n in ("total_variation", "precision", "recall") for rows in tail]
     return (
-        f"**TIW-DSM removes most of a bias, not all of it.** Of the digits that were trained on {in_data:.0%} are red. "
+        f"**TIW-DSM removes most of a bias, not all of it.** Of the training digits {in_data:.0%} are red. "
         f"Plain training draws {mean(obs, red):.0%} red, TIW-DSM {mean(tiw, red):.0%}; fair is 50%. On digits with a "
         "long tail of classes the total variation from fair shares falls from {:.2f} to {:.2f}, "
         "precision goes from {:.2f} to {:.2f}, and recall from {:.2f} to {:.2f}.".format(*change)
@@ -255,7 +255,7 @@ def better_than() -> str:
         return ""
     return (
         f"**Better than what?** {' '.join(sentences)} DSM(ref) copies its few images: on long-tailed digits its "
-        f"samples are {nearest[1] / nearest[0]:.0f} times as near to their nearest training image as TIW-DSM's, and "
+        f"samples are {nearest[1] / nearest[0]:.0f} times as near to a training image as TIW-DSM's, and "
         f"its recall is {recalls[0]:.2f}."
     )
 
@@ -273,7 +273,7 @@ def cost_and_rest() -> str:
     return (
         "**Cost.** The ratio is fitted once, before the denoiser: on long-tailed digits it took "
         f"{seconds['ratio']:.0f} seconds, training {seconds['training']:.0f}. A training step then takes "
-        f"{step['value']:.2f} times a plain one, and sampling takes nothing more.\n\n"
+        f"{step['value']:.2f} times a plain one, sampling nothing more.\n\n"
         f"**What was not tested.** {' '.join(texts)} The [ledger](docs/ledger.md) has each with its interval. The "
         "paper's FID tables are not reproduced: CIFAR-10, CelebA and FFHQ were not trained here."
     )
