@@ -88,7 +88,7 @@ def debiases() -> str:
     return (
         f"**TIW-DSM removes most of a bias, not all of it.** Of the training digits {in_data:.0%} are red. "
         f"Plain training draws {mean(obs, red):.0%} red, TIW-DSM {mean(tiw, red):.0%}; fair is 50%. On digits with a "
-        "long tail of classes the total variation from fair shares falls from {:.2f} to {:.2f}, "
+        "long tail of classes the total variation falls from {:.2f} to {:.2f}, "
         "precision goes from {:.2f} to {:.2f}, and recall from {:.2f} to {:.2f}.".format(*change)
         + on_other_ratio()
         + copied()
@@ -170,8 +170,8 @@ def methods() -> str:
             "",
             f"Digits of 8 x 8 pixels, {counted[0]['n_samples']:,} samples each. First column: two hues, {hues}; the "
             f"others: a long tail, {tail}, {len(of_setting(TAIL, 'tiw_dsm'))} seeds. In brackets: Student's 95 % "
-            "interval over seeds (a to b), or up to three seeds' values (a, b). Precision: the samples' part among "
-            "real images; recall: the real images' part among samples.",
+            "interval (a to b), or up to three seeds' values (a, b). Precision: the samples' part among real images; "
+            "recall: the real images' part among samples.",
         ]
     )
 
