@@ -10,6 +10,7 @@ import pytest
 from ledger import baseline_tables, front, markdown, report, superseded, tables
 from tiwlib import runs
 from tiwlib.measures.floor import fair_floor
+from tiwlib.runs.tables import without_tuning
 
 NAMES = ("total_variation", "frechet")
 
@@ -218,3 +219,17 @@ def test_quality_stands_beside_the_fairness_of_every_baseline(tmp_path, monkeypa
         f"| M | R | {text} | {text} | {text} | {text} | {text} |",
     ]
     assert lines[2].count("↓") == 3 and lines[2].count("↑") == 2
+
+
+@pytest.mark.parametrize(
+    "setting", sorted(path.name for path in (runs.PROJECT / "results/settings").iterdir())
+)
+def test_a_group_is_decided_at_the_levels_that_its_runs_have(setting, committed):
+    """The record of a setting says how many levels of training and sampler lie where the group is decided."""
+    mine = runs.read_record(runs.PROJECT / "results/settings" / setting)["params"]
+    trained = [
+        r["params"] for r in without_tuning(runs.finished("05_train")) if r["params"]["setting"] == setting
+    ]
+    names = ("sigma_data", "noise_mean", "noise_std", "sampling_steps")
+    asked = {tuple(params[name] for name in names) for params in trained}
+    assert asked == {tuple(mine[name] for name in (*names[:3], "levels"))}
