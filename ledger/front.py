@@ -98,8 +98,8 @@ def debiases() -> str:
 
 def copied() -> str:
     """Whether its digits of the rare hue are copies, where the claims say so: of few training images, and of many."""
-    fails = verdict("copies-tiw-dsm-blue") == FAILS
-    many = verdict(f"copies-{BETTER}-tiw-dsm-blue") if shown() == BETTER else FAILS
+    fails = judged("copies-tiw-dsm-blue")["verdict"] == FAILS
+    many = judged(f"copies-{BETTER}-tiw-dsm-blue")["verdict"] if shown() == BETTER else FAILS
     if not fails or many not in (HOLDS, FAILS):
         return ""
     rare = of_tiw(RARE, shown())
@@ -118,14 +118,14 @@ def copied() -> str:
     )
 
 
-def verdict(id: str) -> str:
-    """Of one claim."""
-    return next(entry["verdict"] for entry in ledger() if entry["id"] == id)
+def judged(id: str) -> dict:
+    """The entry of one claim."""
+    return next(entry for entry in ledger() if entry["id"] == id)
 
 
 def on_other_ratio() -> str:
     """What TIW-DSM does on the ratio that the docs recommend, where the claims on both problems hold."""
-    if {verdict(id) for id in ("estimator-short-base", "estimator-short-base-hue")} != {HOLDS}:
+    if {judged(id)["verdict"] for id in ("estimator-short-base", "estimator-short-base-hue")} != {HOLDS}:
         return ""
     tail, hues = (of_setting(setting, "tiw_dsm", **OTHER) for setting in (TAIL, COLOUR))
     plain, fallen = of_setting(COLOUR, "tiw_dsm"), mean(tail, "total_variation")
@@ -262,7 +262,7 @@ def better_than() -> str:
 
 def cost_and_rest() -> str:
     """What TIW-DSM costs, and how all claims stand."""
-    step = next(entry for entry in ledger() if entry["id"] == "step-cost")
+    step = judged("step-cost")
     seconds = stages("tiw_dsm")
     texts = []
     for whose, chosen in (("the paper's", True), ("our own", False)):
