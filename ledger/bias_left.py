@@ -40,7 +40,7 @@ def claim(
 CLAIMS = [
     claim(
         "noise",
-        "On coloured digits the paper's ratio leaves more of the bias where the hue is decided than without noise",
+        "On coloured digits the plain ratio leaves more of the bias where the hue is decided than without noise",
         "part of the batches' bias left in the mean, sigma 5 minus sigma 0",
         lambda: difference(left("both", DECIDED), left("both", 0.0)),
         above(0),

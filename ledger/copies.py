@@ -24,7 +24,7 @@ SOURCES = {
 
 
 def of_tiw(group: str, setting: str) -> pd.DataFrame:
-    """The rows of TIW-DSM on the paper's ratio."""
+    """The rows of TIW-DSM on the plain ratio."""
     return benchmark(NAME, setting=setting, method="tiw_dsm", ratio="plain", group=group)
 
 
@@ -71,4 +71,6 @@ def of_rows(rows: pd.DataFrame) -> str:
     real = [text_of(seen[seen.group == g].drop_duplicates("seed").nearest_of_data) for g in groups]
     lines.append(row("held-out images", *real, *("1" for _ in groups)))
     counts = ", ".join(f"{seen[seen.group == g].trained_on.iloc[0]:,} {g}" for g in groups)
-    return "\n".join([*lines, "", f"Training images, but of DSM(ref): {counts}. {seeds_text(rows)}"])
+    return "\n".join(
+        [*lines, "", f"Training images of every method but DSM(ref): {counts}. {seeds_text(rows)}"]
+    )

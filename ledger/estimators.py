@@ -76,7 +76,7 @@ def claim(
 CLAIMS = [
     claim(
         "fairer",
-        "With 50 reference images TIW-DSM is fairer with the posterior ratio than with the paper's discriminator",
+        "With 50 reference images TIW-DSM is fairer with the posterior ratio than with the plain discriminator",
         "total variation of shares, posterior minus plain",
         lambda: difference(estimated(VARIATION), trained("tiw_dsm", VARIATION)),
         below(0),
@@ -175,7 +175,7 @@ CLAIMS = [
     *(
         in_two_d(
             f"2d-{name}{end}",
-            f"With {n} reference points {name} has a smaller error of the correction than the paper's discriminator",
+            f"With {n} reference points {name} has a smaller error of the correction than the plain discriminator",
             f"error of sigma grad log r, {name} minus plain, {n} reference points",
             lambda name=name, n=n: difference(
                 of_two_d(name, "score_error", bias="shares", n_reference=n),
@@ -190,7 +190,7 @@ CLAIMS = [
         Claim(
             id=f"estimator-weights-{n}",
             statement=f"With {n} reference digits the posterior weights leave less of the bias of unseen ones than "
-            "the paper's discriminator",
+            "the plain discriminator",
             source="ours",
             setting=setting,
             quantity="total variation after weighting, posterior minus plain",
@@ -205,7 +205,7 @@ CLAIMS = [
     Claim(
         id="estimator-weights-hue",
         statement="With 50 reference images the posterior weights leave more of a hue's bias in unseen digits than the "
-        "paper's discriminator",
+        "plain discriminator",
         source="ours, two trained seeds were seen before",
         setting=HUES,
         quantity="total variation after weighting, posterior minus plain",
@@ -224,7 +224,7 @@ CLAIMS = [
     ),
     in_two_d(
         "blind-spot-plain",
-        "The paper's discriminator sees a bias that moves every mode and no share",
+        "The plain discriminator sees a bias that moves every mode and no share",
         "integrated squared error of r, plain, as a share of the error of r = 1",
         lambda: as_share_of_one("plain", "within_modes"),
         below(1),

@@ -113,7 +113,7 @@ def mark(setting: str, params: dict, trained: list[dict]) -> str:
     if table.readable:
         said = f"**{setting} is readable**: the precision of DSM(obs) is {table.precision:.2f}"
     else:
-        said = f"**{setting} is not readable**, and no claim is judged from it: {'; '.join(table.faults)}"
+        said = f"**{setting} is not readable**, and no claim about its samples is judged: {'; '.join(table.faults)}"
     said += f" (not recorded: {', '.join(table.unknown)})" if table.unknown else ""
     real = control(setting)
     beside = (

@@ -24,7 +24,7 @@
 #
 # | reads | writes | takes |
 # |---|---|---|
-# | nothing | `results/01_density_ratio_2d/<run>/` | about three minutes of one thread |
+# | nothing | `results/01_density_ratio_2d/<run>/` | about two minutes of one thread |
 
 # %% tags=["bookkeeping"]
 # In Colab a notebook comes alone: this fetches the repository. Where the library is installed it does nothing.

@@ -34,7 +34,7 @@
 #
 # | reads | writes | takes |
 # |---|---|---|
-# | the images of a setting (notebook 04) | `results/02_what_each_objective_learns/<run>/` | about five minutes |
+# | the images of a setting (notebook 04) | `results/02_what_each_objective_learns/<run>/` | five to seven minutes |
 
 # %% tags=["bookkeeping"]
 # In Colab a notebook comes alone: this fetches the repository. Where the library is installed it does nothing.

@@ -34,7 +34,7 @@
 #
 # | reads | writes | takes |
 # |---|---|---|
-# | rows of `benchmarks/results/`; images | `results/03_ratio_accuracy/<run>/` | four minutes of one thread |
+# | rows of `benchmarks/results/`; images | `results/03_ratio_accuracy/<run>/` | three minutes of one thread |
 #
 # On images the true ratio is not known. With `-p setting digits-lt`, or with your own pair, the notebook shows the
 # held-out loss and the calibration instead, and, where there are groups, the shares that the weights make. Your own
@@ -363,8 +363,8 @@ if in_2d:
 #
 # ## What we learned
 #
-# With the default parameters the time-dependent ratio has about 0.27 of the time-independent one's error, trained
-# equally long or each for its best length. Over all fits neither the held-out loss nor the error of the correction
+# With the default parameters the time-dependent ratio has about a quarter of the time-independent one's error, trained
+# equally long or each for its best length: the sections above print both shares with their intervals. Over all fits neither the held-out loss nor the error of the correction
 # orders the errors of the share. With few reference points in the 2-D example the mixture, which is given the number of
 # modes, errs least; it is blind to a bias that moves no share.
 

@@ -76,8 +76,9 @@ print(f"{setting} is {readability.text}")
 # to the nearest training image stand beside it.
 #
 # DSM(ref) trains on the reference images alone, DSM(obs) on all observed images alike. The others take half of a batch
-# from the reference set; *DSM(obs), half* is plain training on such batches. *Expect*, by theorem 1, TIW-DSM and C-only
-# to be the fairest methods that see the biased images, and W-only to end where *DSM(obs), half* does.
+# from the reference set; *DSM(obs), half* is plain training on such batches. *Expect*, with an exact ratio, IW-DSM,
+# TIW-DSM and C-only to be fair and W-only to end where *DSM(obs), half* does (notebook 02). What sets the first three
+# apart here is the learned ratio and the training.
 
 # %% tags=["nbval-ignore-output"]
 contexts = [r["metrics"]["context"] for r in plain if "context" in r["metrics"]]

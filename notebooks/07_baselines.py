@@ -18,7 +18,7 @@
 # **Question.** TIW-DSM needs a small unbiased reference set, and no labels. Other methods need labels, a classifier, or
 # nothing but a guess. What does each reach, and at what cost?
 #
-# A run takes one problem: `gmm`, the 2-D example, or a setting of images such as `digits-colour-90` with the library's
+# A run takes one problem: `gmm`, the modes of the 2-D example with 10 % in the rare one, or a setting of images such as `digits-colour-90` with the library's
 # U-Nets. (`0v1`, `low-high` and `long-tail` are scikit-learn's digits as points of 64 numbers; their samples are
 # blurred.) All methods share the sampler, the starting noise and the judge, which names the group of a sample. **Never
 # rank two rows without the column of what they require.** Methods without a reference set build on DSM(bias), plain
@@ -167,7 +167,7 @@ display(HTML(plots.baseline_table(table).to_html()))
 # *Unsure*: share of the samples of which the judge is less than 90 % sure. *Nearest*: distance to the nearest image of
 # both sets. Parameters and training time are what a row adds to its base model.
 
-# %% mystnb={"image": {"alt": "Plain training and ddm-released keep the bias; all others come near equal shares"}}
+# %% mystnb={"image": {"alt": "Plain training and ddm-released keep the bias; most others come near equal shares"}}
 figure = plots.needs_and_shares(table, first.group_names, first.biased_shares, wanted)
 display(record.figure(figure, "group_shares"))
 
@@ -175,7 +175,7 @@ display(record.figure(figure, "group_shares"))
 # **Figure 1.** The share of the second group, or, where there are more than two, the shares of all in per cent: a mark
 # for each seed, a bar for their mean, and from four seeds on Student's 95 % interval. With the default parameters
 # DSM(bias), DSM(obs) and ddm-released keep the bias of their data, domain guidance leaves a part of it, and the other
-# rows come near equal shares, with the requirements named at the left.
+# rows are nearer to equal shares in the mean, with the requirements named at the left.
 
 # %% mystnb={"image": {"alt": "In 2-D all rows have high precision and recall; unfair rows a large Frechet distance"}}
 display(record.figure(plots.fairness_and_quality(table), "fairness_and_quality"))
@@ -242,7 +242,7 @@ for name, ratio in relative.items():
 # This run beside the records of other problems; `make baselines`, or for one problem
 # `papermill notebooks/07_baselines.ipynb out.ipynb -f notebooks/params/07_digits-colour-90.yaml`, makes more of them.
 
-# %% mystnb={"image": {"alt": "Ratio guidance, ddm-balanced and inferred InvDiff are fair in 2-D and unfair on digits"}}
+# %% mystnb={"image": {"alt": "On high digits and the long tail, methods that infer groups are farther from equal shares than in 2-D"}}
 recorded = {r["run"]: r["metrics"] for r in runs.finished("07_baselines")}
 recorded = {name: m["methods"] for name, m in recorded.items() if name == m["problem"]} | {problem: table}
 shown = {name: recorded[name] for name in baselines.ORDER if name in recorded}

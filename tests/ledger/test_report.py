@@ -175,11 +175,11 @@ def test_a_claim_that_is_not_decided_says_what_it_needs():
 
 
 def test_the_readmes_first_sentence_is_what_the_records_say(committed):
-    """Most of the bias is gone, not all: less than half is left in the hue, and more than a fair sampler has."""
-    obs, tiw = (front.of_setting(front.shown(), method) for method in ("dsm_obs", "tiw_dsm"))
-    left = front.mean(tiw, "total_variation") / front.mean(obs, "total_variation")
-    assert left < 0.5 and front.mean(tiw, "total_variation") > fair_floor((0.5, 0.5), 1000)[1]
-    assert "removes most of a bias, not all of it" in front.headline()
+    """Most of the way: in the hue and in the long tail less than half of what plain training has is left."""
+    for setting in (front.shown(), front.TAIL):
+        obs, tiw = (front.of_setting(setting, method) for method in ("dsm_obs", "tiw_dsm"))
+        assert front.mean(tiw, "total_variation") / front.mean(obs, "total_variation") < 0.5
+    assert "most of the way to fair ones" in front.headline()
     readme = (runs.PROJECT / "README.md").read_text()
     picture = runs.PROJECT / "results" / front.picture_of(front.shown())
     assert len(readme.encode()) < 12_000 and picture.exists()
