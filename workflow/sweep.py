@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 from tiwlib import runs
@@ -25,12 +26,18 @@ SNAKEMAKE_LOG = plan.BUILD / "snakemake.log"
 
 
 def set_aside(run: Planned, dry_run: bool) -> None:
-    """Move a record of other parameters, and a state of its training, out of the way; say where it is now."""
+    """Move a record of other parameters, and a state of its training, out of the way; say where it is now.
+
+    Where another process is at work on either, a RuntimeError: it would end into the record that takes this place.
+    """
     states = runs.checkpoints() / run.notebook
     home = Path("build", "replaced", run.notebook, f"{run.name}-{time.time_ns()}")
     changed = ", ".join(run.stale())
-    for path in (run.folder, states / run.name):
-        if path.exists() and not dry_run:
+    there = [path for path in (run.folder, states / run.name) if path.exists() and not dry_run]
+    with ExitStack() as held:
+        for path in there:
+            held.enter_context(runs.alone(path, run.name))
+        for path in there:
             home.mkdir(parents=True, exist_ok=True)
             shutil.move(path, home / ("state" if path.parent == states else "record"))
     print(f"{run.notebook}/{run.name}: other values of {changed}; the old record goes to {home}", flush=True)
@@ -189,7 +196,7 @@ def main() -> int:
     options = vars(parser.parse_args())
     try:
         return run(options.pop("file"), **options)
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:
         print(f"refused: {error}", file=sys.stderr)
         return 2
 

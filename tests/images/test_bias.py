@@ -9,6 +9,7 @@ from sample_images import fill_folder
 from tiwlib.data import SOURCES, bias, manifest, settings, splits, store
 from tiwlib.data.settings import SETTINGS, Setting
 from tiwlib.data.splits import Split
+from tiwlib.measures import distances
 
 SIZES = np.array([100, 80, 60, 40])
 NAMES = ("a", "b", "c", "d")
@@ -211,14 +212,14 @@ def test_notebook_parameters_choose_a_setting_or_the_readers_pair(tmp_path):
     made = bias.from_parameters({**empty, "setting": "digits-lt-5", "seed": 3, "root": "data"}, tmp_path)
     assert (made.split.setting, made.split.seed, len(made.split.reference)) == ("digits-lt-5", 3, 25)
 
-    fill_folder(tmp_path / "many", ["a/1.png", "b/2.png"])
-    fill_folder(tmp_path / "few", ["3.png", "4.png", "5.png"], first_seed=7)
-    (tmp_path / "few.csv").write_text("file,group\n3.png,b\n4.png,a\n5.png,a\n")
+    fill_folder(tmp_path / "many", ["a/1.png", "a/2.png", "b/3.png", "b/4.png"])
+    fill_folder(tmp_path / "few", ["5.png", "6.png", "7.png", "8.png"], first_seed=7)
+    (tmp_path / "few.csv").write_text("file,group\n5.png,b\n6.png,a\n7.png,a\n8.png,a\n")
     pair = {**empty, "biased": "many", "reference": "few", "root": "data", "size": 4}
     assert bias.from_parameters(pair, tmp_path).data.groups is None
     pair |= {"biased_groups": "folders", "reference_groups": "few.csv"}
     made = bias.from_parameters(pair, tmp_path)
-    assert made.data.groups.tolist() == [0, 1, 1, 0, 0] and made.data.images.shape[2:] == (4, 4)
+    assert made.data.groups.tolist() == [0, 0, 1, 1, 1, 0, 0, 0] and made.data.images.shape[2:] == (4, 4)
     assert list((tmp_path / "data" / "arrays").glob("own-*/"))
     with pytest.raises(ValueError, match="biased, reference: only one is given"):
         bias.from_parameters({**pair, "reference": ""}, tmp_path)
@@ -273,11 +274,15 @@ def test_a_named_source_takes_neither_size_nor_groups(ignored, tmp_path):
         bias.load(str(tmp_path / "mine.json"))
 
 
-@pytest.mark.parametrize("number", [1, 2])
-def test_one_or_two_reference_images_are_too_few(number):
-    split = Split("x", 0, {}, np.arange(10), np.arange(10, 10 + number))
-    with pytest.raises(ValueError, match=f"reference: {number} images; allowed are 3 or more"):
-        bias.Biased(bias.load().data, split)
+@pytest.mark.parametrize("name", ["biased", "reference"])
+@pytest.mark.parametrize("number", [1, 3])
+def test_fewer_than_four_images_are_too_few_for_distances_between_sets(name, number):
+    """Precision looks at the third neighbour of each image: it must not be found missing after a training."""
+    sets = {"biased": np.arange(10), "reference": np.arange(10, 20), name: np.arange(20, 20 + number)}
+    with pytest.raises(
+        ValueError, match=f"{name}: {number} images; allowed are {distances.NEIGHBOURS + 1} or more"
+    ):
+        bias.Biased(bias.load().data, Split("x", 0, {}, **sets))
 
 
 def test_own_setting_from_a_file(tmp_path):

@@ -96,7 +96,8 @@ def test_the_table_of_hues_has_the_share_its_controls_and_its_mark(results):
 def test_a_table_that_cannot_be_read_is_marked(results):
     write(results, "mnist8-colour-90", "dsm_obs", 0, np.array([0.5, 0.5]))
     assert (
-        "**mnist8-colour-90 is not readable**, and no claim about its samples is judged: shares" in image_tables.hues()
+        "**mnist8-colour-90 is not readable**, and no claim about its samples is judged: shares"
+        in image_tables.hues()
     )
 
 

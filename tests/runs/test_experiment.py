@@ -47,6 +47,22 @@ def problem():
     return of_images(Biased(data, Split("toy", 0, {}, np.arange(30), np.arange(30, 40))))
 
 
+def test_a_training_is_not_resumed_with_another_scale_of_the_data(problem, tmp_path):
+    """Where the noise levels are given, nothing else in the name of a run without a ratio depends on sigma_data."""
+    often = dataclasses.replace(TOY.training, log_every=1, checkpoint_minutes=0.0)
+    config = dataclasses.replace(TOY, method="dsm_obs", training=often)
+
+    def begin(sigma_data):
+        scaled = of_images(problem.images, sigma_data, LogNormal(-1.2, 1.2))
+        experiment = Experiment(scaled, config, folder=tmp_path / "states")
+        next(experiment.train(experiment.denoiser()))
+
+    begin(0.5)
+    begin(0.5)
+    with pytest.raises(ValueError, match="belongs to another configuration"):
+        begin(1.0)
+
+
 def brightness(x0):
     return x0.flatten(1).mean(1)
 

@@ -16,6 +16,7 @@ import pytest
 import tiny_notebook
 import torch
 import yaml
+from filelock import FileLock
 
 from tiwlib import runs
 from tiwlib.runs.cache import once
@@ -204,13 +205,27 @@ def test_a_state_of_other_parameters_is_set_aside_too(tmp_path, capsys):
     planned.folder.mkdir(parents=True)
     (planned.folder / "params.json").write_text(json.dumps({**planned.params, "rate": 2.0}))
     state = tmp_path / "checkpoints" / "tiny" / "r0"
-    state.parent.mkdir(parents=True)
-    state.write_text("state")
+    state.mkdir(parents=True)
+    (state / "step").write_text("state")
     sweep.set_aside(planned, dry_run=False)
     assert not planned.folder.exists() and not state.exists()
     (kept,) = Path("build/replaced/tiny").iterdir()
-    assert (kept / "state").read_text() == "state" and (kept / "record" / "params.json").exists()
+    assert (kept / "state" / "step").read_text() == "state" and (kept / "record" / "params.json").exists()
     assert f"other values of rate; the old record goes to {kept}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("held", ["record", "state"])
+def test_what_another_process_is_at_work_on_is_not_set_aside(tmp_path, held):
+    """It would end into the record that takes this place: the parameters of one run, the metrics of another."""
+    write()
+    (planned, _) = sweep.plan.load("sweep.yaml").runs
+    folders = {"record": planned.folder, "state": tmp_path / "checkpoints" / "tiny" / "r0"}
+    for folder in folders.values():
+        folder.mkdir(parents=True)
+    (planned.folder / "params.json").write_text(json.dumps({**planned.params, "rate": 2.0}))
+    with FileLock(folders[held] / ".lock"), pytest.raises(RuntimeError, match="run='r0': another process"):
+        sweep.set_aside(planned, dry_run=False)
+    assert all(folder.exists() for folder in folders.values())
 
 
 def test_runs_that_start_together_fit_one_ratio(tmp_path):

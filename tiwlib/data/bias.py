@@ -17,22 +17,20 @@ from tiwlib.data.settings import Setting
 from tiwlib.data.splits import Split
 from tiwlib.data.store import seeded_order
 
-FEWEST = 3  # reference images, of which a fit can hold one out
+FEWEST = 4  # images of a set: a fit can hold one out, and distances between sets look at three neighbours
 
 
 @dataclass(frozen=True)
 class Biased:
-    """What every notebook takes: images, groups, and who is in which set. Few reference images are a ValueError."""
+    """What every notebook takes: images, groups, and who is in which set. A set of few images is a ValueError."""
 
     data: ImageData
     split: Split
 
     def __post_init__(self):
-        if len(self.split.reference) < FEWEST:
-            raise ValueError(
-                f"reference: {len(self.split.reference)} images; allowed are {FEWEST} or more, "
-                f"for the ratio's fit holds some out"
-            )
+        for name in ("biased", "reference"):
+            if (number := len(getattr(self.split, name))) < FEWEST:
+                raise ValueError(f"{name}: {number} images; allowed are {FEWEST} or more")
 
     def shares(self) -> dict[str, np.ndarray]:
         """Group shares of both sets: {"biased": (G,), "reference": (G,)}."""

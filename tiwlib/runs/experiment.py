@@ -164,6 +164,7 @@ class Experiment:
         names = ("method", "alpha", "network", "width", "dropout")
         identity = {name: getattr(config, name) for name in names}
         identity |= {**self.hashes, "reference_fraction": self.reference_fraction}
+        identity |= {"sigma_data": self.problem.sigma_data}
         states = Checkpoint(self.folder) if self.folder else None
         with runs.alone(self.folder, self.name) if first and states else nullcontext():
             yield from training.train(
