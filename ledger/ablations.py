@@ -180,6 +180,7 @@ CLAIMS = [
         quantity="total variation after weighting, ensemble minus plain",
         measure=lambda: minus("variation_after_weighting", "ensemble", "plain", part="digits"),
         rule=below(0),
+        of_samples=False,
     ),
     ablation(
         "ensemble_trained",
@@ -199,6 +200,7 @@ CLAIMS = [
         quantity="time of a step over plain training's",
         measure=lambda: timed(step("tiw_dsm", "digits")),
         rule=below(1.43),
+        of_samples=False,
         sweep="benchmarks/speed.py --networks digits --precisions fp32 --machine x86_64-2-cores-busy",
     ),
 ]

@@ -199,6 +199,7 @@ CLAIMS = [
             ),
             rule=below(0),
             sweep="benchmarks/estimators.py digits",
+            of_samples=False,
         )
         for n, setting in ((25, "digits-lt-5"), (250, "digits-lt-50"))
     ),
@@ -214,6 +215,7 @@ CLAIMS = [
         ),
         rule=above(0),
         sweep="benchmarks/estimators.py images",
+        of_samples=False,
     ),
     in_two_d(
         "blind-spot",
@@ -238,6 +240,7 @@ CLAIMS = [
             quantity="time of a step over plain training's",
             measure=lambda network=network: timed(step("tiw_dsm_posterior", network)),
             rule=below(1.1),
+            of_samples=False,
             sweep=f"benchmarks/speed.py --networks {network} --precisions fp32 --machine x86_64-2-cores-busy",
         )
         for id, network, where, setting in (

@@ -133,7 +133,9 @@ def within_run(found: list[dict], extract: Callable[[dict], Mapping[int, float]]
 def of_benchmark(name: str, metric: str, **where) -> Values:
     """A column of the rows of benchmarks/results/<name>.json that have these values; the pair is the seed.
 
-    No such row is Missing; two of one seed are a ValueError, which asks for another value in `where`.
+    A row that looks at the samples of a run of notebook 05, or trains as one does, names it in `run`. No such row is
+    Missing, and so is a row without the number; two of one seed are a ValueError, which asks for another value in
+    `where`.
     """
     try:
         rows = benchmark(name, **where)
@@ -144,8 +146,12 @@ def of_benchmark(name: str, metric: str, **where) -> Values:
         raise Missing(f"no row of {name} with {asked}")
     if rows.seed.duplicated().any():
         raise ValueError(f"{name}: several rows of one seed with {where}: say which are meant")
+    if rows[metric].isna().any():
+        raise Missing(f"a row of {name} does not measure {metric}")
     values = {(int(seed), None): float(value) for seed, value in zip(rows.seed, rows[metric], strict=True)}
-    return Values(by_pair=values, runs=(f"benchmarks/{name}",), bounds=BOUNDS.get(metric, ANY))
+    looked_at = rows.run.dropna() if "run" in rows else ()
+    runs = (f"benchmarks/{name}", *(f"05_train/{run}" for run in looked_at))
+    return Values(by_pair=values, runs=runs, bounds=BOUNDS.get(metric, ANY))
 
 
 # ---------------------------------------------------------------- measuring

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ledger.rules import UNREADABLE
+from tiwlib.data.settings import SETTINGS
 from tiwlib.measures.readable import Readability, judge_error, of_plain_model
 from tiwlib.runs import finished, guard
 
@@ -12,7 +13,8 @@ JUDGEMENT = ("p_value", "underpowered", "seeds_to_decide")  # of an entry; a cla
 def mark_unreadable(entries: list[dict], of_samples: list[bool]) -> None:
     """Take the verdict from each measured entry whose number is read off samples of a table that is not readable.
 
-    Its number stays. of_samples: of each entry, whether its number is read off samples.
+    Its number stays. of_samples: of each entry, whether its number is read off samples. Where they are images and no
+    run says in which table they stand, nothing says that they can be read.
     """
     trained, compared = finished("05_train"), {r["run"]: r for r in finished("07_baselines")}
     params = {r["run"]: r["params"] for r in trained}
@@ -33,7 +35,10 @@ def mark_unreadable(entries: list[dict], of_samples: list[bool]) -> None:
         for run in entry["runs"]:
             if run not in tables:
                 tables[run] = table_of(run)
-        texts = {table.text for run in entry["runs"] if (table := tables[run]) and not table.readable}
+        stands = [table for run in entry["runs"] if (table := tables[run])]
+        texts = {table.text for table in stands if not table.readable}
+        if not stands and entry["setting"] in SETTINGS:
+            texts = {"no run says whether its samples can be read"}
         if texts:
             for name in JUDGEMENT:
                 entry.pop(name, None)

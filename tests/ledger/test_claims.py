@@ -154,7 +154,7 @@ def test_an_entry_says_how_many_seeds_there_are_and_how_many_are_asked_for():
 
 
 def claim(measure, rule, sweep="ledger", id="i"):
-    about = {"statement": "s", "source": "ours", "setting": "digits-lt", "quantity": "q"}
+    about = {"statement": "s", "source": "ours", "setting": "2-D", "quantity": "q"}
     return Claim(id=id, measure=measure, rule=rule, sweep=sweep, **about)
 
 

@@ -1,8 +1,10 @@
 """No claim is judged from samples that cannot be read."""
 
+import dataclasses
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import ledger
@@ -10,7 +12,7 @@ from ledger import evidence, report
 from ledger.claim import Claim
 from ledger.evidence import Values
 from ledger.readable import of_baselines
-from ledger.rules import HOLDS, UNREADABLE, UNTESTED, below
+from ledger.rules import HOLDS, UNREADABLE, UNTESTED, above, below
 from tiwlib import runs
 
 SHARES = (np.array([475, 75]) / 550).tolist()  # of the batches of DSM(obs) on digits-colour-90
@@ -88,7 +90,39 @@ def test_a_number_that_no_sample_enters_is_judged_all_the_same(results):
     (entry,) = ledger.judged([claim("tiw0", "tiw1", of_samples=False)])
     assert entry["verdict"] == HOLDS
     exempt = {c.id for c in ledger.CLAIMS if not c.of_samples}
-    assert {"weights-75"} <= exempt and all("weights" in id or "bias-left" in id for id in exempt)
+    named = ("weights", "bias-left", "step", "ensemble-digits")
+    assert {"weights-75"} <= exempt and all(any(part in id for part in named) for id in exempt)
+
+
+def test_rows_of_a_benchmark_stand_in_the_table_of_the_runs_that_they_name(results, monkeypatch):
+    rows = pd.DataFrame([{"seed": s, "far": 2.0 + s, "run": f"tiw{s}"} for s in (0, 1)])
+    monkeypatch.setattr(evidence, "benchmark", lambda name, **where: rows)
+    about = {
+        "statement": "s",
+        "source": "ours",
+        "setting": "digits-colour-90",
+        "quantity": "q",
+        "rule": above(-99),
+    }
+    claims = [
+        Claim(id="i", measure=lambda: evidence.repeated(evidence.of_benchmark("copies", "far")), **about)
+    ]
+    plain(results, 0.85)
+    assert ledger.judged(claims)[0]["verdict"] == HOLDS
+    plain(results, 0.75)
+    assert ledger.judged(claims)[0]["why"] == "not readable: precision 0.75, below 0.8"
+    rows = rows.drop(columns="run")
+    assert ledger.judged(claims)[0]["why"] == "no run says whether its samples can be read"
+    (in_two_d,) = ledger.judged([dataclasses.replace(claims[0], setting="2-D")])
+    assert in_two_d["verdict"] == HOLDS, "points have no quality to doubt"
+
+
+def test_a_row_without_the_number_is_no_measurement(monkeypatch):
+    """As the distance of a group's samples is, where there is no sample of the group."""
+    rows = pd.DataFrame([{"seed": 0, "far": 2.0}, {"seed": 1, "far": None}])
+    monkeypatch.setattr(evidence, "benchmark", lambda name, **where: rows)
+    with pytest.raises(evidence.Missing, match="a row of copies does not measure far"):
+        evidence.of_benchmark("copies", "far")
 
 
 def test_a_claim_without_runs_stays_untested(results):
