@@ -7,6 +7,7 @@ from pathlib import Path
 
 import machine
 import torch
+from filelock import FileLock
 
 from tiwlib.runs import finished, write_json
 from tiwlib.runs.experiment import NOTEBOOK
@@ -17,17 +18,30 @@ def fill(path: Path, asked: Iterable[dict], make: Callable[..., list[dict]]) -> 
     """The rows of make(**given) for each `given` of `asked`, and what was in the file before; written after each.
 
     A row is `given`, what `make` says of it, and the chip, the commit and the day it was measured with. What has a row
-    already is not made again.
+    already is not made again. Several commands may fill one file.
     """
     chip = machine.chip(torch.device("cpu"))
-    rows = json.loads(path.read_text())["rows"] if path.exists() else []
     for given in asked:
-        if any(given.items() <= row.items() for row in rows):
+        if any(given.items() <= row.items() for row in read(path)):
             continue
-        rows += [given | row | {"chip": chip, **machine.provenance()} for row in make(**given)]
-        write_json(path, {"rows": rows})
+        made = [given | row | {"chip": chip, **machine.provenance()} for row in make(**given)]
+        with FileLock(f"{path}.lock"):
+            write_json(path, {"rows": read(path) + made})
         print(f"{path.stem}: {given}", flush=True)
-    return rows
+    return read(path)
+
+
+def read(path: Path) -> list[dict]:
+    return json.loads(path.read_text())["rows"] if path.exists() else []
+
+
+def drop_outdated(path: Path, denoisers: dict[str, str]) -> None:
+    """Drop the rows of runs that were made again since. denoisers: the hash of each run's, as a row names it."""
+    with FileLock(f"{path}.lock"):
+        rows = read(path)
+        kept = [row for row in rows if denoisers.get(row["run"], row["denoiser"]) == row["denoiser"]]
+        if len(kept) < len(rows):
+            write_json(path, {"rows": kept})
 
 
 def seeds_of(text: str) -> list[int]:
@@ -59,4 +73,11 @@ def fill_for_settings(
     parser.add_argument("--out", type=Path, default=machine.RESULTS, help="folder of the record")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)  # networks this small lose time to a second thread
-    fill(options.out / f"{name}.json", asked(options.settings, finished(NOTEBOOK)), make)
+    path, trained = options.out / f"{name}.json", finished(NOTEBOOK)
+    denoisers = {r["run"]: r["provenance"]["hashes"].get("denoiser") for r in trained}
+
+    def of_run(run: str, **given) -> list[dict]:
+        return [{"denoiser": denoisers[run]} | row for row in make(run, **given)]
+
+    drop_outdated(path, denoisers)
+    fill(path, asked(options.settings, trained), of_run)

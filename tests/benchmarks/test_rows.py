@@ -37,6 +37,45 @@ def test_a_stopped_benchmark_goes_on(tmp_path):
     assert {"seed", "name", "variant", "value", "chip", "commit", "dirty", "date", "torch"} <= found[0].keys()
 
 
+def test_two_commands_may_fill_one_file(tmp_path):
+    """What another one has written meanwhile stays."""
+    path = tmp_path / "a.json"
+
+    def make(seed):
+        if seed == 0:
+            rows.fill(path, [{"seed": 7}], lambda seed: [{"value": "other"}])
+        return [{"value": "own"}]
+
+    found = rows.fill(path, [{"seed": 0}, {"seed": 1}], make)
+    assert [(row["seed"], row["value"]) for row in found] == [(7, "other"), (0, "own"), (1, "own")]
+
+
+def test_rows_of_a_run_that_was_made_again_are_made_again(tmp_path, monkeypatch):
+    """They name the denoiser that they were read off; those of other runs stay as they are."""
+    trained = [{"run": run, "provenance": {"hashes": {"denoiser": f"{run}0"}}} for run in "ab"]
+    monkeypatch.setattr(rows, "finished", lambda notebook: trained)
+    made = []
+
+    def fill():
+        made.clear()
+        rows.fill_for_settings(
+            "far",
+            "",
+            lambda settings, trained: [{"run": r["run"], "level": 0.5} for r in trained],
+            lambda run, level: made.append(run) or [{"far": 1.0}],
+            ["hues", "--out", str(tmp_path)],
+        )
+        return {
+            row["run"]: row["denoiser"] for row in json.loads((tmp_path / "far.json").read_text())["rows"]
+        }
+
+    assert fill() == {"a": "a0", "b": "b0"} and made == ["a", "b"]
+    trained[0]["provenance"]["hashes"]["denoiser"] = "a1"
+    assert fill() == {"a": "a1", "b": "b0"} and made == ["a"]
+    trained.pop(0)
+    assert fill() == {"a": "a1", "b": "b0"} and not made, "a run whose record is elsewhere keeps its rows"
+
+
 @pytest.mark.parametrize(("text", "seeds"), [("0-2", [0, 1, 2]), ("3", [3]), ("1,5", [1, 5])])
 def test_seeds_of_a_command(text, seeds):
     assert rows.seeds_of(text) == seeds
