@@ -206,7 +206,10 @@ def lengths() -> str:
             "" if batches is None else f"{total_variation(np.array(metrics['group_shares']), batches):.3f}"
         )
         length, noise = training_of(params)
-        minutes = round(r["provenance"]["stages"]["training"]["seconds"] / 60)
+        whole = r["provenance"]["stages"].get(
+            "training"
+        )  # a training that was resumed has a part of its time
+        minutes = round(whole["seconds"] / 60) if whole else ""
         chosen = (params["setting"], length, params["width"], noise, minutes)
         rows.append(row(*chosen, *texts([metrics], titles), apart))
     if not rows:

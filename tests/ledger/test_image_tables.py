@@ -181,6 +181,21 @@ def test_lengths_are_those_of_the_seeds_that_chose_them(results):
     assert lines[0].split("|")[-2].strip() == "0.000" or float(lines[0].split("|")[-2]) < 0.05
 
 
+def test_the_time_of_a_training_that_was_resumed_is_left_out(results):
+    """It is that of the last part, and not of the training."""
+    for seed, part in ((0, "training_resumed"), (1, "training")):
+        folder = write(results, front.TAIL, "tiw_dsm", seed)
+        stages = {part: {"seconds": 150.0}, "ratio": {"seconds": 7.0}}
+        runs.write_json(folder / "provenance.json", {"hashes": {"split": str(seed)}, "stages": stages})
+    assert front.stages("tiw_dsm") == {"ratio": 7.0, "training": 150.0}
+    folder = write(results, "mnist8-lt-5", "dsm_obs", 100)
+    runs.write_json(
+        folder / "provenance.json", {"hashes": {}, "stages": {"training_resumed": {"seconds": 150.0}}}
+    )
+    (line,) = image_tables.lengths().splitlines()[2:]
+    assert line.split("|")[5].strip() == ""
+
+
 # ---------------------------------------------------------------- the README's first sentence
 
 
