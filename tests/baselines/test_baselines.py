@@ -170,7 +170,9 @@ def test_predictors_read_the_samplers_own_way():
 @pytest.mark.parametrize("target", [(0.5, 0.6), (1.0, 0.0), (-0.5, 1.5)])
 def test_a_target_that_is_no_distribution_is_refused_before_anything_is_trained(problem, target):
     with pytest.raises(ValueError, match="target=.*must be positive in every group and sum to one"):
-        baselines.baseline("adp", target=target).fit(problem, points(), SMALL, 0)
+        baselines.baseline("adp", target=target)
+    with pytest.raises(ValueError, match="target=.*must be positive in every group and sum to one"):
+        guidance.Attribute(problem.classifier, target)
 
 
 def test_a_classifier_of_another_number_of_groups_is_refused(problem):
@@ -257,9 +259,9 @@ def test_the_error_at_large_noise_finds_the_rare_mode():
 
 
 @pytest.mark.parametrize("options", [{"share": 0.0}, {"share": 1.0}, {"r": 0.0}, {"r": 1.5}])
-def test_shares_that_are_none_are_refused(problem, options):
+def test_shares_that_are_none_are_refused(options):
     with pytest.raises(ValueError, match="must lie in"):
-        baselines.baseline("invdiff", **options).fit(problem, points(), SMALL, 0)
+        baselines.baseline("invdiff", **options)
 
 
 # ---------------------------------------------------------------- DDM
@@ -311,6 +313,11 @@ def test_what_is_drawn_has_every_group_as_often(problem, name, monkeypatch):
     row = {tuple(point): g for point, g in zip(problem.biased.tolist(), groups.tolist(), strict=True)}
     share = np.mean([row[tuple(point)] for point in x0.tolist()])
     assert share == pytest.approx(0.5, abs=4 * (0.25 / 20_000) ** 0.5)
+
+
+def test_more_clusters_than_samples_are_refused(problem):
+    with pytest.raises(ValueError, match="clusters=301: must be at most 300"):
+        baselines.baseline("ddm_balanced", clusters=301).fit(problem, points(), SMALL, 0)
 
 
 def test_the_balanced_variant_leaves_its_base_alone(problem):

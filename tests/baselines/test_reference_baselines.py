@@ -237,9 +237,9 @@ def test_it_guides_its_base_by_the_reference_s_model(problem):
         ("domain_guidance", {"w": math.nan}, "w=nan: must be finite"),
     ],
 )
-def test_options_that_make_no_sense_are_refused_before_anything_is_trained(problem, name, options, says):
+def test_options_that_make_no_sense_are_refused_before_anything_is_trained(name, options, says):
     with pytest.raises(ValueError, match=says):
-        baselines.baseline(name, **options).fit(problem, points(), SMALL, 0)
+        baselines.baseline(name, **options)
 
 
 def test_one_reference_sample_is_too_few_to_hold_one_out():

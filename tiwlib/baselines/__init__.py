@@ -44,12 +44,12 @@ BASELINES = {
 
 
 def baseline(name: str, **options) -> Baseline:
-    """The baseline of that name with its own options; an unknown name or option is a ValueError that lists them."""
+    """The baseline of that name with its own options; an unknown name or option, or a bad value, is a ValueError."""
     if name not in BASELINES:
         raise ValueError(f"method={name!r}: must be one of {', '.join(BASELINES)}")
     try:
         return BASELINES[name](**options)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f"method={name!r}: {error}") from None
 
 

@@ -58,8 +58,7 @@ class Ambient(Baseline):
     requires: ClassVar[Requires] = Requires(reference=True)
     tried: ClassVar[dict[str, list]] = {"threshold": [1.0, 2.0, 4.0, 8.0]}
 
-    def check(self, problem: Problem, base=None) -> None:
-        super().check(problem, base)
+    def __post_init__(self):
         if not 0 <= self.threshold < math.inf:
             raise ValueError(f"threshold={self.threshold}: must be finite and not negative")
 

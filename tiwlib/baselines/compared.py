@@ -7,6 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from tiwlib import baselines
+from tiwlib.baselines.comparison import combinations
 from tiwlib.baselines.problems import GROUPS
 from tiwlib.data.problems import Problem
 from tiwlib.data.settings import SETTINGS
@@ -142,9 +143,15 @@ def from_parameters(params: dict) -> Comparison:
         grids=_grids(methods, params),
         network=params["network"],
     )
-    for name in methods:
-        comparison.baseline(name)  # a bad option is refused before anything is trained
+    _refuse_bad_options(comparison)
     return comparison
+
+
+def _refuse_bad_options(comparison: Comparison) -> None:
+    """Make every method with its options and with all that is tried of them: a bad value shows before any training."""
+    for name in (*comparison.methods, *comparison.options):
+        for tried in ({}, *combinations(comparison.grids.get(name, {}))):
+            comparison.baseline(name, **tried)
 
 
 def _grids(methods: list[str], params: dict) -> dict[str, dict[str, list]]:

@@ -17,7 +17,10 @@ CHOSEN_BY = ("fairness_discrepancy", "frechet")
 
 
 def combinations(grid: dict[str, list]) -> list[dict]:
-    """All combinations of the options' values: [{option: value}]."""
+    """All combinations of the options' values: [{option: value}]. An option without a list of them is a ValueError."""
+    for option, values in grid.items():
+        if not isinstance(values, list) or not values:
+            raise ValueError(f"{option}={values!r}: must list at least one value to try")
     return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
 
 

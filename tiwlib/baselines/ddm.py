@@ -90,8 +90,7 @@ class DdmReleased(Baseline):
     label: ClassVar[str] = "ddm-released"
     requires: ClassVar[Requires] = Requires(labels=True)
 
-    def check(self, problem: Problem, base=None) -> None:
-        super().check(problem, base)
+    def __post_init__(self):
         if not 0 <= self.w < 1:
             raise ValueError(f"w={self.w}: must lie in [0, 1)")
 
@@ -121,6 +120,10 @@ class DdmBalanced(Baseline):
     label: ClassVar[str] = "ddm-balanced"
     requires: ClassVar[Requires] = Requires(base="dsm_bias", guess="number of groups")
 
+    def __post_init__(self):
+        if self.clusters < 1:
+            raise ValueError(f"clusters={self.clusters}: must be at least 1")
+
     def groups(self, problem: Problem, base, seed: int) -> Tensor:
         """The cluster of each biased sample: int64 (N,)."""
         levels = tuple(s * problem.sigma_data for s in self.sigmas)
@@ -130,8 +133,10 @@ class DdmBalanced(Baseline):
 
     def check(self, problem: Problem, base=None) -> None:
         super().check(problem, base)
-        if not 1 <= self.clusters <= len(problem.biased):
-            raise ValueError(f"clusters={self.clusters}: must lie in 1 to {len(problem.biased)}")
+        if self.clusters > len(problem.biased):
+            raise ValueError(
+                f"clusters={self.clusters}: must be at most {len(problem.biased)}, the biased samples"
+            )
 
     def _fit(self, problem: Problem, base, budget: Budget, seed: int):
         began = time.perf_counter()

@@ -43,8 +43,7 @@ class DomainGuidance(Baseline):
     requires: ClassVar[Requires] = Requires(reference=True, base="dsm_obs")
     tried: ClassVar[dict[str, list]] = {"w": [0.5, 0.75, 1.25, 1.5, 2.0]}  # 1 is DSM(ref), a row of its own
 
-    def check(self, problem: Problem, base=None) -> None:
-        super().check(problem, base)
+    def __post_init__(self):
         if not math.isfinite(self.w):
             raise ValueError(f"w={self.w}: must be finite")
 

@@ -63,15 +63,17 @@ class FineTuning(Baseline):
     label: ClassVar[str] = "fine-tuning"
     tried: ClassVar[dict[str, list]] = {"start": list(STARTS)}
 
+    def __post_init__(self):
+        if self.start not in STARTS:
+            raise ValueError(f"start={self.start!r}: must be one of {', '.join(STARTS)}")
+        if not 0 < self.held < 1:
+            raise ValueError(f"held={self.held}: must lie in (0, 1)")
+
     @property
     def requires(self) -> Requires:
         return Requires(reference=True, base=self.start)
 
     def check(self, problem: Problem, base=None) -> None:
-        if self.start not in STARTS:
-            raise ValueError(f"start={self.start!r}: must be one of {', '.join(STARTS)}")
-        if not 0 < self.held < 1:
-            raise ValueError(f"held={self.held}: must lie in (0, 1)")
         super().check(problem, base)
         if len(problem.reference) < 2:
             raise ValueError(

@@ -9,6 +9,7 @@ then decoded with its own context. The factor B, the batch's size, makes gamma t
 gradient is taken with respect to h alone, so it passes through the ADP and never through the denoiser.
 """
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,6 +29,12 @@ from tiwlib.noise import Clean, sampling_grid
 from tiwlib.training import TrainingConfig
 
 
+def refuse_no_distribution(target: tuple[float, ...]) -> None:
+    """Shares that are wanted, (G,), are positive and sum to one; others are a ValueError."""
+    if any(p <= 0 for p in target) or abs(sum(target) - 1) > 1e-6:
+        raise ValueError(f"target={tuple(target)}: must be positive in every group and sum to one")
+
+
 @dataclass(frozen=True)
 class Attribute:
     """What is to be distributed: a classifier with predict(x) -> (B,) and n_groups, and the wanted shares.
@@ -39,8 +46,7 @@ class Attribute:
     target: tuple[float, ...]
 
     def __post_init__(self):
-        if any(p <= 0 for p in self.target) or abs(sum(self.target) - 1) > 1e-6:
-            raise ValueError(f"target={tuple(self.target)}: must be positive in every group and sum to one")
+        refuse_no_distribution(self.target)
         if self.classifier.n_groups != len(self.target):
             raise ValueError(
                 f"classifier: knows {self.classifier.n_groups} groups, the target {len(self.target)}; "
@@ -209,12 +215,23 @@ class DistributionGuidance(Baseline):
     label: ClassVar[str] = "distribution guidance"
     requires: ClassVar[Requires] = Requires(classifier=True, target=True, base="dsm_bias")
 
+    def __post_init__(self):
+        if self.target:
+            refuse_no_distribution(self.target)
+        if not 0 < self.temperature < math.inf:
+            raise ValueError(f"temperature={self.temperature}: must be positive and finite")
+        if not 0 <= self.gamma < math.inf:
+            raise ValueError(f"gamma={self.gamma}: must be finite and not negative")
+        for name, least in {"hidden": 0, "seeds": 1, "steps": 1}.items():
+            if not isinstance(value := getattr(self, name), int) or value < least:
+                raise ValueError(f"{name}={value!r}: must be a whole number, at least {least}")
+
     def check(self, problem: Problem, base=None) -> None:
         super().check(problem, base)
         self.attributes(problem)
 
     def attributes(self, problem: Problem) -> tuple[Attribute, ...]:
-        """The problem's own groups, then the others. A bad target is a ValueError."""
+        """The problem's own groups, then the others. A target of another number of groups is a ValueError."""
         target = tuple(self.target) or (1 / len(problem.group_names),) * len(problem.group_names)
         return (Attribute(problem.classifier, target), *self.others)
 

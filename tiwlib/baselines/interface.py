@@ -41,7 +41,7 @@ class Budget:
 
     steps: of a denoiser trained from nothing. tune_steps: of what is trained on top of a base model. batch_size:
     samples a step, for both. lr, tune_lr: their learning rates; lr_decay: both fall to zero at the end. ratio_steps,
-    ratio_lr: of a ratio network. sampling_steps: levels of the Heun sampler.
+    ratio_lr: of a ratio network. sampling_steps: levels of the Heun sampler, at least 2.
     """
 
     steps: int = 2000
@@ -58,6 +58,8 @@ class Budget:
         for name, value in asdict(self).items():
             if name != "lr_decay" and value <= 0:
                 raise ValueError(f"{name}={value}: must be positive")
+        if self.sampling_steps < 2:
+            raise ValueError(f"sampling_steps={self.sampling_steps}: must be at least 2")
 
     def training(self) -> TrainingConfig:
         """Of a denoiser trained from nothing."""
@@ -98,6 +100,9 @@ class Log:
 
 class Baseline:
     """One method. Sub-classes are dataclasses of their options, with a name, a label and `requires`.
+
+    A value of an option that makes no sense whatever the problem is a ValueError where the method is made, long before
+    its base model is trained; what depends on the problem is one in `check`.
 
     tried: option -> values, of which notebook 07 chooses on the validation seed. After `fit`, `denoiser()` is
     D(x, sigma) for the one sampler.

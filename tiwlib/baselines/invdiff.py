@@ -7,6 +7,7 @@ belonging to it with weight w_ig. What is trained is what samples, so r does not
 true ones (oracle), or inferred: the samples that the base model denoises worst are a group.
 """
 
+import math
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -110,7 +111,8 @@ class InvDiff(Baseline):
     """See the module. oracle: true groups instead of inferred ones.
 
     share: of the inferred second group; prior knowledge that no data give. sigmas: levels of the errors, in
-    units of the data's standard deviation. r: share of the module in D, in (0, 1]. variance: lambda. width: of Delta.
+    units of the data's standard deviation. r: share of the module in D, in (0, 1]. variance: lambda, at least 0.
+    width: of Delta.
     """
 
     oracle: bool = False
@@ -120,6 +122,14 @@ class InvDiff(Baseline):
     r: float = 0.8
     variance: float = 1.0
     width: int = 128
+
+    def __post_init__(self):
+        if not 0 < self.share < 1:
+            raise ValueError(f"share={self.share}: must lie in (0, 1)")
+        if not 0 < self.r <= 1:
+            raise ValueError(f"r={self.r}: must lie in (0, 1]")
+        if not 0 <= self.variance < math.inf:
+            raise ValueError(f"variance={self.variance}: must be finite and not negative")
 
     @property
     def name(self) -> str:
@@ -133,11 +143,6 @@ class InvDiff(Baseline):
     def requires(self) -> Requires:
         guess = "" if self.oracle else "rare share"
         return Requires(labels=self.oracle, base="dsm_bias", guess=guess)
-
-    def check(self, problem: Problem, base=None) -> None:
-        super().check(problem, base)
-        if not 0 < self.share < 1 or not 0 < self.r <= 1:
-            raise ValueError(f"share={self.share}, r={self.r}: must lie in (0, 1) and (0, 1]")
 
     def groups(self, problem: Problem, base, seed: int) -> Tensor:
         """The group of each biased sample: int64 (N,)."""
