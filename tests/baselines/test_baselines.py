@@ -16,7 +16,12 @@ from tiwlib.baselines import ddm, guidance, invdiff, ratio_guidance
 from tiwlib.baselines.classifiers import groups_of
 from tiwlib.baselines.comparison import combinations
 from tiwlib.baselines.models import Weighted, trained_once
+from tiwlib.baselines.problems import in_memory
+from tiwlib.data import ImageData, bias
+from tiwlib.data.bias import Biased
+from tiwlib.data.splits import Split
 from tiwlib.gaussians import EXACT_RATIO, P_BIAS, SIGMA_DATA, minority_share
+from tiwlib.measures import judges
 from tiwlib.networks import image_denoiser, point_denoiser, seeded
 from tiwlib.noise import LogNormal, sampling_grid
 from tiwlib.sampling import heun, sample, starting_noise
@@ -478,6 +483,21 @@ def test_problems_are_biased_and_what_they_are_compared_with_is_balanced_and_new
         assert confusion.trace() / confusion.sum() > 0.95
     named = found.classifier.predict(found.heldout).numpy()
     assert (named == judged).mean() > 0.9
+
+
+def test_a_setting_that_leaves_a_group_without_held_out_images_is_refused_before_a_judge_is_trained(
+    monkeypatch,
+):
+    """Five of the ten eights are biased and five reference: none is left to compare samples with."""
+    images = np.zeros((200, 1, 8, 8), np.uint8)
+    data = ImageData("toy", images, np.repeat(np.arange(2), [190, 10]), ("seven", "eight"), "0" * 64)
+    split = Split("toy-50", 0, {}, np.r_[0:40, 190:195], np.r_[40:45, 195:200])
+    with pytest.raises(ValueError, match="problem=toy-50: .* all images of group 'eight'"):
+        in_memory(Biased(data, split), judge=None)
+    monkeypatch.setattr(bias, "load", lambda *a, **k: Biased(data, split))
+    monkeypatch.setattr(judges, "of_data", lambda *a: pytest.fail("a judge is trained"))
+    with pytest.raises(ValueError, match="problem=toy-50: .* all images of group 'eight'"):
+        baselines.problem("digits-lt")
 
 
 def test_a_digit_is_the_same_as_a_point_and_as_an_image():

@@ -85,15 +85,24 @@ def of_setting(name: str, seed: int = 0) -> Problem:
 
 
 def unused(images: Biased) -> np.ndarray:
-    """Indices of the images in neither set, ascending."""
-    split = images.split
-    return np.setdiff1d(np.arange(len(images.data.images)), np.concatenate([split.biased, split.reference]))
+    """Indices of the images in neither set, ascending. A group that has none is a ValueError."""
+    data, split = images.data, images.split
+    rows = np.setdiff1d(np.arange(len(data.images)), np.concatenate([split.biased, split.reference]))
+    counts = np.bincount(data.groups[rows], minlength=len(data.group_names))
+    if not counts.all():
+        group = data.group_names[counts.argmin()]
+        raise ValueError(
+            f"problem={split.setting}: its two sets take all images of group {group!r}; the comparison needs "
+            f"held-out images of every group"
+        )
+    return rows
 
 
 def in_memory(images: Biased, judge: Judge) -> Problem:
     """The problem of images as tensors, with all that a baseline may require.
 
-    Held out are the images in neither set, as many of each group. Without groups it is a ValueError.
+    Held out are the images in neither set, as many of each group. Without groups, or where a group has none, it is a
+    ValueError.
     """
     data, split = images.data, images.split
     if data.groups is None:
