@@ -575,6 +575,25 @@ def test_predictors_learn_from_the_start_of_a_step_with_every_group_as_heavy(pro
     assert torch.allclose(seen["loss"].keywords["group_weights"], 40 / 2 / counts.clamp_min(1))
 
 
+def test_predictors_learn_from_any_number_of_trajectories(problem, monkeypatch):
+    """The sampler draws whole batches of 500 and cuts the last one: what it cut off has no label."""
+    seen = {}
+    monkeypatch.setattr(guidance, "train", lambda predictor, loss, data, *rest: seen.update(data=data) or [])
+    baselines.baseline("adp", seeds=700).fit(problem, points(), SMALL, 0)
+    h, labels = seen["data"].x0, seen["data"].labels
+    assert len(h) == len(labels) == 700
+
+    baselines.baseline("adp", seeds=1000).fit(problem, points(), SMALL, 0)
+    assert torch.equal(seen["data"].x0[:700], h) and torch.equal(seen["data"].labels[:700], labels)
+
+
+def test_a_sampler_without_a_guided_level_is_refused_before_anything_is_drawn(problem, monkeypatch):
+    monkeypatch.setattr(guidance, "draw", lambda *a: pytest.fail("samples are drawn"))
+    with pytest.raises(ValueError, match="sampling_steps=2, .*: no level of the sampler is guided"):
+        budget = dataclasses.replace(SMALL, sampling_steps=2)
+        baselines.baseline("adp").fit(problem, points(), budget, 0)
+
+
 def test_invdiff_infers_groups_at_levels_of_the_data_s_scale(problem, monkeypatch):
     seen = []
     errors = invdiff.denoising_errors

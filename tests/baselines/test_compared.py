@@ -34,6 +34,8 @@ def test_the_defaults_of_the_notebook_are_a_comparison_of_all_methods():
         ({"n_samples": 3}, "n_samples=3"),
         ({"steps": 0}, "steps=0"),
         ({"sampling_steps": 1}, "sampling_steps=1: must be at least 2"),
+        ({"sampling_steps": 2}, r"sampling_steps=2, sigmas=\(0.6, 6.0\): no level of the sampler is guided"),
+        ({"adp_grid": {"sigmas": [[0.6, 6.0], [6.0, 0.6]]}}, r"sigmas=\(6.0, 0.6\): no level"),
         ({"target": [0.9, 0.3]}, r"target=\(0.9, 0.3\): must be positive in every group and sum to one"),
         ({"methods": ["dsm_bias"], "target": [0.9, 0.3]}, r"target=\(0.9, 0.3\)"),
         ({"ddm_w": 1.5}, r"ddm_released': w=1.5: must lie in \[0, 1\)"),
@@ -54,6 +56,11 @@ def test_the_defaults_of_the_notebook_are_a_comparison_of_all_methods():
 def test_a_wrong_parameter_is_refused_before_anything_is_trained(changed, named):
     with pytest.raises(ValueError, match=named):
         from_parameters(DEFAULTS | changed)
+
+
+def test_few_levels_of_the_sampler_are_enough_for_methods_that_guide_none():
+    few = {"methods": ["dsm_bias", "tiw_dsm"], "sampling_steps": 2}
+    assert from_parameters(DEFAULTS | few).budget.sampling_steps == 2
 
 
 def test_the_wanted_shares_are_the_target_or_equal_ones():

@@ -151,7 +151,9 @@ def _refuse_bad_options(comparison: Comparison) -> None:
     """Make every method with its options and with all that is tried of them: a bad value shows before any training."""
     for name in (*comparison.methods, *comparison.options):
         for tried in ({}, *combinations(comparison.grids.get(name, {}))):
-            comparison.baseline(name, **tried)
+            baseline = comparison.baseline(name, **tried)
+            if name in comparison.methods:
+                baseline.check_budget(comparison.budget)
 
 
 def _grids(methods: list[str], params: dict) -> dict[str, dict[str, list]]:

@@ -180,8 +180,9 @@ def fit_predictors(
     bottlenecks = []
     x = draw(Trajectories(network, levels, bottlenecks))
     by_level = [[h for level, h in bottlenecks if level == i] for i in range(len(levels))]
-    # Heun asks twice at an inner level: at the end of a step, and with the mended point at the next one's start.
-    h = torch.stack([torch.cat(calls[1::2]) for calls in by_level], 1)  # (n, L, F)
+    # Heun asks twice at an inner level: at the end of a step, and with the mended point at the next one's start. A
+    # sampler may fill its last batch and cut it off again.
+    h = torch.stack([torch.cat(calls[1::2])[: len(x)] for calls in by_level], 1)  # (n, L, F)
     predictors, losses = [], []
     for attribute in attributes:
         labels = attribute.classifier.predict(x)  # (n,)
@@ -230,6 +231,21 @@ class DistributionGuidance(Baseline):
         super().check(problem, base)
         self.attributes(problem)
 
+    def check_budget(self, budget: Budget) -> None:
+        self.levels(budget.sampling_steps, 1.0)
+
+    def levels(self, steps: int, sigma_data: float) -> Tensor:
+        """The guided ones of the sampler's inner levels, (L,). Where it has none there it is a ValueError."""
+        grid = sampling_grid(steps, sigma_data)[1:-1]
+        low, high = (s * sigma_data for s in self.sigmas)
+        levels = grid[(grid >= low) & (grid <= high)]
+        if not len(levels):
+            raise ValueError(
+                f"sampling_steps={steps}, sigmas={tuple(self.sigmas)}: no level of the sampler is guided; must be more "
+                f"levels, or a wider range of them"
+            )
+        return levels
+
     def attributes(self, problem: Problem) -> tuple[Attribute, ...]:
         """The problem's own groups, then the others. A target of another number of groups is a ValueError."""
         target = tuple(self.target) or (1 / len(problem.group_names),) * len(problem.group_names)
@@ -237,9 +253,7 @@ class DistributionGuidance(Baseline):
 
     def _fit(self, problem: Problem, base, budget: Budget, seed: int):
         began = time.perf_counter()
-        grid = sampling_grid(budget.sampling_steps, problem.sigma_data)[1:-1]
-        low, high = (s * problem.sigma_data for s in self.sigmas)
-        levels = grid[(grid >= low) & (grid <= high)]
+        levels = self.levels(budget.sampling_steps, problem.sigma_data)
         attributes = self.attributes(problem)
 
         def samples_of(denoiser):

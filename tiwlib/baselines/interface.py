@@ -102,7 +102,8 @@ class Baseline:
     """One method. Sub-classes are dataclasses of their options, with a name, a label and `requires`.
 
     A value of an option that makes no sense whatever the problem is a ValueError where the method is made, long before
-    its base model is trained; what depends on the problem is one in `check`.
+    its base model is trained; what depends on the problem is one in `check`,
+    and what depends on the budget in `check_budget`.
 
     tried: option -> values, of which notebook 07 chooses on the validation seed. After `fit`, `denoiser()` is
     D(x, sigma) for the one sampler.
@@ -114,8 +115,9 @@ class Baseline:
     tried: ClassVar[dict[str, list]] = {}
 
     def fit(self, problem: Problem, base, budget: Budget, seed: int) -> Log:
-        """Fit on a problem. base: the model that `requires.base` names, or None. Raises as `check` does."""
+        """Fit on a problem. base: the model that `requires.base` names, or None. Raises as the checks do."""
         self.check(problem, base)
+        self.check_budget(budget)
         log, self.fitted = self._fit(problem, base, budget, seed)
         return log
 
@@ -132,3 +134,6 @@ class Baseline:
                 raise ValueError(f"problem={problem.name}: has no {name}, which {self.label} requires")
         if self.requires.base and base is None:
             raise ValueError(f"base=None: {self.label} requires the model {self.requires.base}")
+
+    def check_budget(self, budget: Budget) -> None:
+        """Raise ValueError where the options do not go with the budget, whatever the problem."""
