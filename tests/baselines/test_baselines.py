@@ -613,6 +613,13 @@ def test_precision_is_of_the_samples_and_recall_of_what_they_are_compared_with(p
     assert measures["precision"] > 0.9 and measures["recall"] < 0.2
 
 
+@pytest.mark.parametrize("n", [100, 500, 700, 1000])
+def test_evaluations_are_those_of_one_sample_whatever_their_number(problem, n):
+    """Heun at six levels asks twice at all but the last. 700 samples come in two batches of 500."""
+    measures, x = baselines.evaluate(problem, points(), baselines.Log(evaluations=1.5), n=n, steps=6)
+    assert len(x) == n and measures["evaluations"] == 1.5 * 11
+
+
 def test_losses_by_group_are_means_over_samples_and_draws():
     """Against a denoiser whose loss is known: D = 0 has lambda(sigma) mean x0^2, whatever the noise."""
     x0 = torch.tensor([[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]])

@@ -1,5 +1,6 @@
 """One evaluation for all methods: the same sampler, the same starting noise, the same judge."""
 
+import math
 import time
 from dataclasses import dataclass, field
 
@@ -18,13 +19,13 @@ BATCH = 500  # samples drawn together: what guidance by the batch's mean sees
 
 @dataclass
 class Counted:
-    """A denoiser that counts the samples it is asked for."""
+    """A denoiser that counts its calls."""
 
     denoiser: Denoiser
-    samples: int = field(default=0, init=False)
+    calls: int = field(default=0, init=False)
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
-        self.samples += len(x)
+        self.calls += 1
         return self.denoiser(x, sigma)
 
 
@@ -48,8 +49,8 @@ def evaluate(
     """Draw n samples and measure them; returns measures.samples.of_samples and what they cost, and the samples.
 
     target: the shares that fairness_discrepancy and total_variation are measured from, () for equal ones. The
-    other measures are to equal shares whatever the target. The nearest sample is looked for in both sets, for
-    the reference images are copied first.
+    other measures are to equal shares whatever the target. evaluations: of networks, for one sample. The nearest
+    sample is looked for in both sets, for the reference images are copied first.
     """
     counted = Counted(denoiser)
     began = time.perf_counter()
@@ -70,7 +71,8 @@ def evaluate(
         "extra_parameters": log.extra_parameters,
         "training_steps": log.steps,
         "training_seconds": log.seconds,
-        "evaluations": counted.samples * log.evaluations / n,
+        # a sample is in one batch; the last one may be filled with samples that are cut off again
+        "evaluations": counted.calls * log.evaluations / math.ceil(n / BATCH),
         "sampling_seconds": seconds,
     }, x
 
