@@ -297,6 +297,18 @@ def test_parameters_that_would_not_be_used_are_refused():
         dataclasses.replace(TOY, method="dsm_obs", alpha=2.0)
 
 
+@pytest.mark.parametrize(("name", "value"), [("ratio_lr", 1e-3), ("ratio_dropout", 0.0)])
+def test_an_estimator_refuses_what_is_of_the_plain_ratio(name, value):
+    """But for ratio_steps: a file of parameters for the plain ratio goes with any estimator."""
+    given = runs.defaults("05_train") | {name: value}
+    ExperimentConfig.from_parameters(given)
+    with pytest.raises(
+        ValueError, match=f"{name}={value}: only the plain ratio uses it, not ratio='posterior'"
+    ):
+        ExperimentConfig.from_parameters(given | {"ratio": "posterior"})
+    ExperimentConfig.from_parameters(runs.defaults("05_train") | {"ratio": "posterior", "ratio_steps": 600})
+
+
 @pytest.mark.parametrize(("side", "says"), [(1, "size=1 x 1"), (2, "size=2 x 2"), (15, "size=15")])
 def test_a_size_that_no_network_takes_is_refused_before_anything_is_fitted(seen, side, says):
     images = np.zeros((40, 1, side, side), np.uint8)

@@ -14,6 +14,10 @@ from tiwlib.training import TrainingConfig
 
 SEEDS = 2**32  # NumPy's and torch's CPU generators take no more
 SHOWN = 12 + 80  # samples in the two pictures of notebook 05
+FITTING = RatioConfig(steps=150, lr=3e-4, batch_size=128)
+# Notebook 05's usual values of the plain ratio network, which other estimators leave aside. ratio_steps is not here:
+# files of parameters have one for the plain ratio, and `-p ratio posterior` may stand beside any of these files.
+OF_THE_PLAIN_RATIO = {"ratio_lr": FITTING.lr, "ratio_dropout": 0.5}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +41,7 @@ class ExperimentConfig:
     alpha: float = 1.0
     estimator: str = "plain"
     base_steps: int | None = None
-    fitting: RatioConfig = field(default_factory=lambda: RatioConfig(steps=150, lr=3e-4, batch_size=128))
+    fitting: RatioConfig = FITTING
     ratio_dropout: float | None = None
     ratio_features: str = ""
     network: str = "small"
@@ -112,6 +116,8 @@ class ExperimentConfig:
     @classmethod
     def from_parameters(cls, params: dict) -> "ExperimentConfig":
         """From the parameters of notebook 05, checked by runs.parameters; paths are taken from the project."""
+        if params["ratio"] != "plain":
+            refuse_values_of_the_plain_ratio(params)
         if params["n_samples"] < SHOWN:
             raise ValueError(
                 f"n_samples={params['n_samples']}: must be at least {SHOWN}: 12 samples are shown beside their "
@@ -150,6 +156,15 @@ class ExperimentConfig:
                 **{name: params[name] for name in (*training, "checkpoint_minutes")},
             ),
         )
+
+
+def refuse_values_of_the_plain_ratio(params: dict) -> None:
+    """Parameters of notebook 05 that only the plain ratio uses, and that are not the usual ones, are a ValueError."""
+    for name, usual in OF_THE_PLAIN_RATIO.items():
+        if params[name] != usual:
+            raise ValueError(
+                f"{name}={params[name]}: only the plain ratio uses it, not ratio={params['ratio']!r}; leave it out"
+            )
 
 
 def refuse_missing_devices(num_processes: int, device: str) -> None:
