@@ -226,6 +226,25 @@ def test_notebook_parameters_choose_a_setting_or_the_readers_pair(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"biased_groups": "folders"}, "biased_groups='folders': is of your own pair, not of a setting"),
+        (
+            {"reference_groups": "few.csv"},
+            "reference_groups='few.csv': is of your own pair, not of a setting",
+        ),
+        (
+            {"biased": "many", "reference": "few", "source": "there"},
+            "source='there': is of a setting, not of",
+        ),
+    ],
+)
+def test_notebook_parameters_that_would_not_be_used_are_refused(given, says, tmp_path):
+    with pytest.raises(ValueError, match=says):
+        bias.from_parameters({"setting": "digits-lt-5", "root": "data", **given}, tmp_path)
+
+
+@pytest.mark.parametrize(
     ("kind", "arguments"),
     [
         ("long_tail", {"imbalance": 0.1, "total": 10**30}),

@@ -88,7 +88,8 @@ def from_parameters(params: Mapping, base: Path, download: bool = False) -> Bias
     """What a notebook's parameters ask for: the reader's own pair where `biased` is given, else the setting.
 
     params: any of setting, root, seed, source, or biased, reference, root, size, biased_groups,
-    reference_groups; "" stands for what is not given. Paths are taken from `base`, unless absolute.
+    reference_groups; "" stands for what is not given. Paths are taken from `base`, unless absolute. What would not be
+    used, `source` beside a pair or groups without one, is a ValueError.
     """
     given = {name: value for name, value in params.items() if value != ""}
     for name in given.keys() & {"root", "source", "biased", "reference"}:
@@ -99,10 +100,19 @@ def from_parameters(params: Mapping, base: Path, download: bool = False) -> Bias
     if ("biased" in given) != ("reference" in given):
         raise ValueError("biased, reference: only one is given; allowed are both or neither")
     if "biased" in given:
+        _refuse_given(params, ["source"], "a setting, not of your own pair")
         names = ("biased", "reference", "root", "size", "biased_groups", "reference_groups")
         return own_pair(**{name: given[name] for name in names if name in given})
+    _refuse_given(params, ["biased_groups", "reference_groups"], "your own pair, not of a setting")
     names = ("setting", "root", "seed", "source")
     return load(**{name: given[name] for name in names if name in given}, download=download)
+
+
+def _refuse_given(params: Mapping, names: list[str], of: str) -> None:
+    """A parameter that is given but would not be used is a ValueError."""
+    for name in names:
+        if params.get(name, "") != "":
+            raise ValueError(f"{name}={params[name]!r}: is of {of}; leave it out")
 
 
 def draw(setting: str, chosen: Setting, sizes: np.ndarray, names: tuple[str, ...], seed: int = 0) -> Split:
