@@ -10,6 +10,7 @@ from tiwlib.data import SOURCES, bias, manifest, settings, splits, store
 from tiwlib.data.settings import SETTINGS, Setting
 from tiwlib.data.splits import Split
 from tiwlib.measures import distances
+from tiwlib.runs import guard
 
 SIZES = np.array([100, 80, 60, 40])
 NAMES = ("a", "b", "c", "d")
@@ -325,3 +326,29 @@ def test_own_setting_from_a_file(tmp_path):
         settings.find(str(path))
     with pytest.raises(FileNotFoundError, match="other.json"):
         settings.find(str(tmp_path / "other.json"))
+
+
+def test_an_own_setting_cannot_take_the_name_of_a_known_one(tmp_path):
+    """Its records would be read against the shares of the other one."""
+    path = tmp_path / "digits-lt.json"
+    counts = {str(digit): 50 for digit in range(10)}
+    path.write_text(json.dumps({"source": "digits", "bias": "custom", "arguments": {"counts": counts}}))
+    with pytest.raises(
+        ValueError, match="digits-lt.json has the name of the setting digits-lt; allowed is any"
+    ):
+        bias.load(str(path))
+    path = path.rename(tmp_path / "digits-equal.json")
+    assert guard.batch_shares(bias.load(str(path)).split.setting, 0.5) is None
+
+
+def test_a_named_source_is_no_folder_of_that_name(tmp_path):
+    """Nor are class sub-folders, `folders`, one of that name; another source and table may lie beside the file."""
+    for name in ("ffhq", "folders", "faces"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "faces.csv").touch()
+    path = tmp_path / "mine.json"
+    path.write_text('{"source": "ffhq", "bias": "natural"}')
+    assert settings.find(str(path)) == Setting("ffhq", "natural")
+    path.write_text('{"source": "faces", "groups": "faces.csv", "bias": "natural"}')
+    paths = {name: str(tmp_path / file) for name, file in {"source": "faces", "groups": "faces.csv"}.items()}
+    assert settings.find(str(path)) == Setting(bias="natural", **paths)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
+from tiwlib.data.sources import SOURCES
 from tiwlib.runs import mapping
 
 
@@ -101,8 +102,8 @@ SETTINGS = {
 def find(setting: str) -> Setting:
     """A named setting, or the reader's own from a JSON file with the fields of `Setting`.
 
-    Paths in it may be relative to it. Raises ValueError for an unknown name or field, FileNotFoundError
-    for a missing file.
+    Paths in it may be relative to it; the name of a data set is never one. Raises ValueError for an unknown name or
+    field, and for a file that is called as a named setting, FileNotFoundError for a missing file.
     """
     if setting in SETTINGS:
         return SETTINGS[setting]
@@ -111,6 +112,10 @@ def find(setting: str) -> Setting:
             f"setting: {setting!r}; allowed are {', '.join(SETTINGS)}, or the path of a .json file"
         )
     path = Path(setting)
+    if path.stem in SETTINGS:  # records and their tables would take it for that one
+        raise ValueError(
+            f"setting: {setting} has the name of the setting {path.stem}; allowed is any other name"
+        )
     if not path.is_file():
         raise FileNotFoundError(f"setting: {setting} is not there; see data/README.md for how to write one")
     try:
@@ -120,5 +125,7 @@ def find(setting: str) -> Setting:
         raise ValueError(
             f"setting: {setting} cannot be read ({error}); allowed fields are {allowed}"
         ) from None
-    beside = {name: path.parent / getattr(own, name) for name in ("source", "groups")}
-    return replace(own, **{name: str(file) for name, file in beside.items() if file.exists()})
+    names = {"source": SOURCES, "groups": (Setting.groups,)}  # which win over a path
+    paths = {part: getattr(own, part) for part in names if getattr(own, part) not in names[part]}
+    beside = {part: path.parent / text for part, text in paths.items()}
+    return replace(own, **{part: str(file) for part, file in beside.items() if file.exists()})
