@@ -110,6 +110,12 @@ def test_clusters_of_features_ask_no_label(digits, monkeypatch):
         ("mixture", 4, {}, "folds=5: must be at least 2 and at most 4"),
         ("plain", 1, {}, "holdout=0.2: of 1 samples it must hold out at least one"),
         ("mixture", 50, {"clusters": 251}, "clusters=251: must be at most 250, the number of samples"),
+        (
+            "mixture",
+            50,
+            {"clusters": 250},
+            "clusters=250: must be fewer than 250, the number of different samples",
+        ),
         ("mixture", 50, {"clusters": 1}, "clusters=1: must be at least 2"),
         ("posterior", 50, {"std": 0.0}, "std=0.0: must be positive"),
         ("features", 50, {"width": 0}, "width=0: must be at least 1"),
@@ -122,6 +128,21 @@ def test_bad_input_is_named(name, n_reference, options, named, base):
     problem = gmm(n=200, n_reference=n_reference)
     with pytest.raises(ValueError, match=named):
         estimators.fit(name, problem, base if name != "mixture" else None, **options)
+
+
+def test_a_mixture_has_fewer_gaussians_than_different_samples():
+    """With one less than these the ratio is a number at every sample."""
+    problem = gmm(n=30, n_reference=10)
+    problem = dataclasses.replace(
+        problem, biased=problem.biased[:10].repeat(3, 1)
+    )  # 20 different samples of 40
+    options = {"steps": 1, "heldout_draws": 40}
+    fitted = estimators.fit("mixture", problem, clusters=19, **options)
+    assert fitted.log_ratio(problem.biased, torch.zeros(30)).isfinite().all()
+    with pytest.raises(
+        ValueError, match="clusters=20: must be fewer than 20, the number of different samples"
+    ):
+        estimators.fit("mixture", problem, clusters=20, **options)
 
 
 def test_a_base_that_is_missing_or_of_other_samples_is_refused(problem, base, digits):

@@ -73,6 +73,15 @@ def refuse_too_many(clusters: int, samples: int) -> None:
         raise ValueError(f"clusters={clusters}: must be at most {samples}, the number of samples")
 
 
+def refuse_points(clusters: int, x0: Tensor) -> None:
+    """As many Gaussians as there are different samples are a ValueError: of width 0, they have no density."""
+    different = len(x0.flatten(1).unique(dim=0))
+    if clusters >= different:
+        raise ValueError(
+            f"clusters={clusters}: must be fewer than {different}, the number of different samples"
+        )
+
+
 def nearest_centres(points: Tensor, clusters: int, seed: int = 0) -> Tensor:
     """k-means: the cluster of each point (N, F), int64 (N,). More clusters than points are a ValueError."""
     refuse_too_many(clusters, len(points))

@@ -63,6 +63,8 @@ def fit(
     sets = [part[torch.arange(len(part))].cpu() for part in (problem.biased, problem.reference)]
     x0, sizes, levels = torch.cat(sets), [len(part) for part in sets], problem.noise_distribution
     of.refuse_too_many(config.clusters, len(x0))
+    if base is None:
+        of.refuse_points(config.clusters, x0)
     folds = [folds_of(n, config.folds, np.random.default_rng([seed, n])) for n in sizes]
     losses = []
     if base is None:
