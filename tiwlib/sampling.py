@@ -72,10 +72,11 @@ def sample(
 ) -> Tensor:
     """Samples first, ..., first + n - 1 of a seed: (n, *shape), on the CPU.
 
-    Sample i depends on (seed, i) alone: not on the batch it came in, nor on the number of processes that share
-    the work, each with its own `first`. Under devices.autocast the network runs in bfloat16, the sampler never.
-    After a first whole batch the last one is filled with the samples that come next, which are cut off again: a
-    batch of another size would be compiled anew.
+    Sample i starts from the noise of (seed, i). Of a denoiser that takes each sample by itself it depends on nothing
+    else: not on the batch it came in, nor on the number of processes that share the work, each with its own `first`.
+    Distribution guidance looks at the mean of a batch, so there it depends on the others of its batch too. Under
+    devices.autocast the network runs in bfloat16, the sampler never. After a first whole batch the last one is filled
+    with the samples that come next, which are cut off again: a batch of another size would be compiled anew.
     """
     grid = sampling_grid(steps, sigma_data, dtype=dtype).to(device)
     done = []

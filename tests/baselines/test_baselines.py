@@ -134,6 +134,13 @@ def test_h_moves_by_the_formula_and_not_with_the_size_of_the_batch():
     assert torch.allclose(twice[:6], expected, atol=1e-6)  # the same mean, the same step
 
 
+def test_a_guided_sample_depends_on_its_batch_where_the_denoiser_s_own_does_not():
+    network, x = points(width=3), torch.randn(6, 2, generator=torch.Generator().manual_seed(0))
+    moves, near = guided(network, gamma=50.0), torch.full((6,), 2.0)
+    assert torch.allclose(network(x, near)[:3], network(x[:3], near[:3]), atol=1e-6)
+    assert not torch.allclose(moves(x, near)[:3], moves(x[:3], near[:3]), atol=1e-3)
+
+
 def test_a_step_brings_the_mean_prediction_nearer_to_the_target():
     moves, h = guided(gamma=0.1, target=(0.9, 0.1)), torch.randn(200, 3)
     adp = moves.predictors[0][0]

@@ -4,12 +4,14 @@ import dataclasses
 
 import pytest
 import torch
+from torch import nn
 
 from tiwlib import estimators, training
 from tiwlib.batches import Observed
 from tiwlib.closed_form import One, ratio_errors
 from tiwlib.data import bias
 from tiwlib.data.problems import gmm, of_images
+from tiwlib.estimators import distilled
 from tiwlib.estimators.heldout import cross_entropy
 from tiwlib.gaussians import EXACT_RATIO, TWO_D_PAIRS
 from tiwlib.networks import image_denoiser, point_denoiser, seeded
@@ -82,6 +84,12 @@ def test_an_estimator_takes_images_and_has_a_correction(name, digits):
     assert w.isfinite().all() and correction.shape == (4, 1, 8, 8) and correction.isfinite().all()
     assert all(torch.equal(value, before[key]) for key, value in base.state_dict().items())
     assert all(p.requires_grad for p in base.parameters())  # the caller's network is as it was
+
+
+@pytest.mark.parametrize(("options", "share"), [({}, 0.0), ({"dropout": None}, 0.5), ({"dropout": 0.2}, 0.2)])
+def test_a_distilled_network_has_no_dropout_unless_it_is_asked_for(options, share, digits):
+    network = distilled.untrained(digits, None, distilled.DistilledConfig(**options))
+    assert {part.p for part in network.modules() if isinstance(part, nn.Dropout)} == {share}
 
 
 def test_clusters_of_features_ask_no_label(digits, monkeypatch):

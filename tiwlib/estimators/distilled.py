@@ -20,13 +20,16 @@ from tiwlib.ratio import FittedRatio
 
 @dataclass(frozen=True, kw_only=True)
 class DistilledConfig(graph.GraphConfig):
-    """steps, batch_size, lr, weight_decay: of the network, whose rate falls to zero by a cosine. dropout: None: 0."""
+    """steps, batch_size, lr, weight_decay: of the network, whose rate falls to zero by a cosine.
+
+    dropout: of the network; None is the problem's usual one, 0.5 for images.
+    """
 
     steps: int = 1000
     batch_size: int = 128
     lr: float = 1e-3
     weight_decay: float = 0.3
-    dropout: float = 0.0
+    dropout: float | None = 0.0
 
     def __post_init__(self):
         super().__post_init__()
