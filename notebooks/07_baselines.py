@@ -18,11 +18,11 @@
 # **Question.** TIW-DSM needs a small unbiased reference set, and no labels. Other methods need labels, a classifier, or
 # nothing but a guess. What does each reach, and at what cost?
 #
-# A run takes one problem: `gmm`, the modes of the 2-D example with 10 % in the rare one, or a setting of images such as `digits-colour-90` with the library's
-# U-Nets. (`0v1`, `low-high` and `long-tail` are scikit-learn's digits as points of 64 numbers; their samples are
-# blurred.) All methods share the sampler, the starting noise and the judge, which names the group of a sample. **Never
-# rank two rows without the column of what they require.** Methods without a reference set build on DSM(bias), plain
-# training on the biased set alone; ratio guidance and domain guidance build on DSM(obs).
+# A run takes one problem: `gmm`, the modes of the 2-D example with 10 % in the rare one, or a setting of images such as
+# `digits-colour-90` with the library's U-Nets. (`0v1`, `low-high` and `long-tail` are scikit-learn's digits as points of
+# 64 numbers; their samples are blurred.) All methods share the sampler, the starting noise and the judge, which names
+# the group of a sample. **Never rank two rows without the column of what they require.** Methods without a reference
+# set build on DSM(bias), plain training on the biased set alone; ratio guidance and domain guidance build on DSM(obs).
 #
 # | reads | writes | takes |
 # |---|---|---|
@@ -242,7 +242,7 @@ for name, ratio in relative.items():
 # This run beside the records of other problems; `make baselines`, or for one problem
 # `papermill notebooks/07_baselines.ipynb out.ipynb -f notebooks/params/07_digits-colour-90.yaml`, makes more of them.
 
-# %% mystnb={"image": {"alt": "On high digits and the long tail, methods that infer groups are farther from equal shares than in 2-D"}}
+# %% mystnb={"image": {"alt": "Methods that infer groups are farther from equal shares on high digits than in 2-D"}}
 recorded = {r["run"]: r["metrics"] for r in runs.finished("07_baselines")}
 recorded = {name: m["methods"] for name, m in recorded.items() if name == m["problem"]} | {problem: table}
 shown = {name: recorded[name] for name in baselines.ORDER if name in recorded}
