@@ -366,7 +366,7 @@ if in_2d:
 # With the default parameters the time-dependent ratio has about a quarter of the time-independent one's error, trained
 # equally long or each for its best length: the sections above print both shares with their intervals. Over all fits
 # neither the held-out loss nor the error of the correction orders the errors of the share. With few reference points in
-# the 2-D example the mixture, which is given the number of modes, errs least; it is blind to a bias that moves no share.
+# the 2-D example the mixture, which knows the number of modes, errs least; it is blind to a bias that moves no share.
 
 # %% tags=["bookkeeping"]
 record.finish(results)

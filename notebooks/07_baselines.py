@@ -19,7 +19,7 @@
 # nothing but a guess. What does each reach, and at what cost?
 #
 # A run takes one problem: `gmm`, the modes of the 2-D example with 10 % in the rare one, or a setting of images such as
-# `digits-colour-90` with the library's U-Nets. (`0v1`, `low-high` and `long-tail` are scikit-learn's digits as points of
+# `digits-colour-90` with the library's U-Nets. (`0v1`, `low-high` and `long-tail` are the small digits as points of
 # 64 numbers; their samples are blurred.) All methods share the sampler, the starting noise and the judge, which names
 # the group of a sample. **Never rank two rows without the column of what they require.** Methods without a reference
 # set build on DSM(bias), plain training on the biased set alone; ratio guidance and domain guidance build on DSM(obs).
