@@ -125,7 +125,7 @@ def on_other_ratio() -> str:
         return ""
     tail, hues = (of_setting(setting, "tiw_dsm", **OTHER) for setting in (TAIL, COLOUR))
     plain, fallen = of_setting(COLOUR, "tiw_dsm"), mean(tail, "total_variation")
-    ratio = "our [ratio from plain training's features](docs/estimators.md)"
+    ratio = "our [posterior ratio](docs/estimators.md)"
     if shown() == COLOUR:
         return f" On {ratio} it draws {red(hues):.0%} red, and the total variation falls to {fallen:.2f}."
     return (
@@ -261,9 +261,9 @@ def cost_and_rest() -> str:
         ("claims are our own", False),
     ):
         counts = Counter(e["verdict"] for e in ledger() if e["source"].startswith("paper") == chosen)
-        decided = f"{counts[HOLDS]} hold, {counts[FAILS]} do not hold here and {counts[OPEN]} are not decided"
-        rest = f"{counts[UNTESTED]} were not run, and {counts[UNREADABLE]} rest on samples too poor to judge"
-        texts.append(f"{sum(counts.values())} {whose}: {decided}; {rest}.")
+        decided = f"{counts[HOLDS]} hold, {counts[FAILS]} do not hold here, {counts[OPEN]} are open"
+        rest = f"{counts[UNTESTED]} were not run, {counts[UNREADABLE]} rest on samples too poor to judge"
+        texts.append(f"{sum(counts.values())} {whose}: {decided}, {rest}.")
     return (
         "**Cost.** The ratio is fitted once, before the denoiser: on long-tailed digits it took "
         f"{seconds['ratio']:.0f} seconds, training {seconds['training']:.0f}. A training step then takes "

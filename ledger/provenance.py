@@ -54,5 +54,5 @@ def times() -> str:
         busy = f" {clocked} of the runs were timed by the clock of a busy machine, which is longer."
     return (
         f"The {len(made)} runs of `make reproduce` took {most}{minutes:.0f} minutes of one thread, two at a time half "
-        f"of that; the installation comes on top.{busy}"
+        f"of that.{busy}"
     )
