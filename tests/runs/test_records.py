@@ -15,6 +15,7 @@ from tiwlib.runs import tables as records
 
 def made(method="tiw_dsm", seed=0, folder=None, ratio="r", images="i", split=None, **params):
     base = {"method": method, "seed": seed, "reference_fraction": None, "alpha": 1.0, "run": "", "steps": 9}
+    base |= {"setting": "digits-lt"}
     return {
         "run": f"{method}-{seed}",
         "folder": folder,
@@ -35,6 +36,16 @@ def test_runs_may_differ_in_method_and_seed_and_in_what_is_named():
         records.comparable([made(), made(feature_extractor="inception")])  # a record of before that parameter
     with pytest.raises(ValueError, match="their images"):
         records.comparable([made(), made(images="other")])
+    with pytest.raises(ValueError, match="their splits, though not in the seed"):
+        records.comparable([made(), made("iw_dsm", split="other")])
+
+
+def test_settings_that_are_compared_have_splits_of_their_own():
+    """As the sizes of the reference set: one seed draws another split in each."""
+    small = made(setting="digits-lt-5", split="of five per cent")
+    records.comparable([made(), small], ("setting",))
+    with pytest.raises(ValueError, match="differ in their splits, though not in the seed"):
+        records.comparable([made(), small, made("iw_dsm", setting="digits-lt-5")], ("setting",))
 
 
 def test_the_table_has_numbers_and_keys():

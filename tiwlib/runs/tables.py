@@ -69,13 +69,13 @@ def without_tuning(records: list[dict]) -> list[dict]:
 def comparable(records: list[dict], vary: tuple[str, ...] = ()) -> None:
     """Refuse runs that differ in more than FREE and `vary`, or in what they trained on.
 
-    records: as from runs.finished. All have the same images, and those of a seed the same split. The ValueError names
-    two runs and the parameters in which they differ.
+    records: as from runs.finished. All have the same images, and those of a seed and a setting the same split. The
+    ValueError names two runs and the parameters in which they differ.
     """
     of_seed = {}
     for r in records:
         first = records[0]
-        same_seed = of_seed.setdefault(r["params"]["seed"], r)
+        same_seed = of_seed.setdefault((r["params"]["seed"], r["params"]["setting"]), r)
         differing = [n for n in differences(first["params"], r["params"]) if n not in FREE + vary]
         if _hash(r, "images") != _hash(first, "images"):
             differing.append("their images")
