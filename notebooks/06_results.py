@@ -196,12 +196,16 @@ if len({r["metrics"].get("n_reference") for r in found}) > 1:
     chosen = {name: measures[name] for name in measures if name in ("total_variation", frechet, "recall")}
     figure = plots.against(records.table(found), "n_reference", "reference images", chosen)
     display(record.figure(figure, "reference_size"))
+    for name in sizes:
+        at_size = [r for r in found if r["metrics"]["setting"] == name]
+        if at_size:
+            print(f"{name} is {guard.readability(at_size[0]['params'], recorded).text}")
 else:
     print("no runs of several reference sizes: make sweep CONFIG=workflow/reference_size.yaml")
 
 # %% [markdown]
-# **Figure: size of the reference set**, where there are such runs. The paper's tables compare 5, 10, 25 and 50 % of the
-# biased set.
+# **Figure: size of the reference set**, where there are such runs. Below it is printed which of them can be read. The
+# paper's tables compare 5, 10, 25 and 50 % of the biased set.
 #
 # ## The power of the weight
 #
