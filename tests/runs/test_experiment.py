@@ -161,6 +161,52 @@ def test_a_ratio_is_fitted_again_only_for_what_it_depends_on(problem, seen, tmp_
     assert fits() == 1
 
 
+def test_an_estimators_ratio_is_fitted_again_only_for_what_it_depends_on(problem, monkeypatch):
+    """It stands on a plain denoiser: another one gives another ratio. The method and its alpha are nothing to it."""
+    fits_of, fit = [], module.estimators.fit
+
+    def spy(name, *args, **options):
+        fits_of.append(name)
+        return fit(name, *args, **options)
+
+    monkeypatch.setattr(module.estimators, "fit", spy)
+    known = module.estimators.ESTIMATORS
+    monkeypatch.setitem(known, "twin", known["posterior"])  # another name, as quick as it
+
+    def fits(**changes):
+        before = len(fits_of)
+        Experiment(problem, dataclasses.replace(TOY, **{"estimator": "posterior"} | changes)).ratio()
+        return len(fits_of) - before
+
+    assert fits() == 1 and fits() == 0
+    assert fits(method="iw_dsm") == 0 and fits(alpha=2.0) == 0 and fits(base_steps=2) == 0
+    assert fits(estimator="twin") == 1
+    assert fits(base_steps=1) == 1, "the same samples and seed, another plain denoiser"
+    assert fits(width=16) == 1 and fits(seed=4) == 1
+    problem = dataclasses.replace(problem, key={"split": "other"})
+    assert fits() == 1
+
+
+def test_a_denoiser_is_trained_again_only_for_what_it_depends_on(problem, seen):
+    """All that its loss, its batches, its network and its steps follow from, the ratio too."""
+
+    def trainings(**changes):
+        seen.pop("train", None)
+        experiment = Experiment(problem, dataclasses.replace(TOY, **changes))
+        experiment.trained_once(experiment.ratio())
+        return int("train" in seen)
+
+    assert trainings() == 1 and trainings() == 0
+    assert trainings(n_samples=5, sampling_steps=3) == 0
+    assert trainings(fitting=dataclasses.replace(TOY.fitting, lr=1e-2)) == 1, "another ratio"
+    assert trainings(dropout=0.1) == 1, "the same shapes of the weights"
+    assert trainings(method="c_only") == 1 and trainings(alpha=2.0) == 1 and trainings(seed=4) == 1
+    assert trainings(reference_fraction=0.25) == 1 and trainings(width=16) == 1
+    assert trainings(training=dataclasses.replace(TOY.training, steps=3)) == 1
+    problem = dataclasses.replace(problem, key={"split": "other"})
+    assert trainings() == 1
+
+
 def test_members_and_held_out_parts_are_other_fits(problem, seen):
     experiment = Experiment(problem, TOY)
     held = np.arange(6), np.arange(2)
