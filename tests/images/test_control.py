@@ -8,7 +8,7 @@ from scipy import stats
 
 from tiwlib import gaussians
 from tiwlib.data import ImageData, bias
-from tiwlib.measures import classifier, decided
+from tiwlib.measures import classifier, control, decided
 from tiwlib.measures.control import of_real_images
 from tiwlib.measures.samples import balanced
 from tiwlib.noise import LogNormal, sampling_grid
@@ -58,10 +58,22 @@ def test_the_judges_errors_are_counted(images):
     assert found["named_wrongly"] == pytest.approx((rows >= 380).mean()) and (rows >= 380).any()
 
 
-def test_no_image_is_compared_with_itself(images):
+def test_no_image_is_compared_with_itself(images, monkeypatch):
+    compared, measure = {}, control.of_samples
+
+    def spy(samples, *, real, training, **options):
+        for name, part in (("control", samples), ("real", real), ("training", training)):
+            compared[name] = {image.tobytes() for image in part}
+            assert len(compared[name]) == len(part), "an image is known by its pixels"
+        return measure(samples, real=real, training=training, **options)
+
+    monkeypatch.setattr(control, "of_samples", spy)
     found = of_real_images(images, Bright(), np.array([0.5, 0.5]), n=40)
-    assert found["nearest"] > 0, "of 100 training images some are among the control's"
-    assert found["precision"] < 1 or found["frechet"] > 0
+    assert len(compared["control"]) == 40 and len(compared["real"]) == found["n_real"]
+    assert not compared["control"] & compared["real"] and not compared["control"] & compared["training"]
+    split, pixels = images.split, images.data.images
+    observed = {image.tobytes() for part in (split.biased, split.reference) for image in pixels[part]}
+    assert compared["training"] == observed - compared["control"] != observed, "some are among the control's"
     few = of_real_images(images, Bright(), np.array([0.5, 0.5]), n=20)
     assert few["n_real"] > found["n_real"] - 40 and few["n_samples"] == 20
     same = of_real_images(images, Bright(), np.array([0.5, 0.5]), n=20, seed=0)
