@@ -38,10 +38,10 @@ def test_two_folders_go_through_all_notebooks(tmp_path, monkeypatch):
 
     tiny = {"ratio_steps": 4, "steps": 4, "batch_size": 8, "width": 8, "n_samples": 92, "sampling_steps": 3}
     trained = execute("05_train", tmp_path, **pair, **tiny)
-    assert "group_shares" not in trained and trained["nearest_training_image"] > 0
+    assert "group_shares" not in trained and trained["nearest"] > 0
 
     compared = execute("06_results", tmp_path, run="mine", setting="own-pair", methods=["tiw_dsm"])
-    assert compared["table"]["TIW-DSM"].keys() == {"seeds", "nearest_training_image"}
+    assert compared["table"]["tiw_dsm"].keys() == {"seeds", "nearest"}
 
 
 def test_the_same_parameters_and_seed_give_the_same_metrics(tmp_path, monkeypatch):
