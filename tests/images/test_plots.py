@@ -11,11 +11,11 @@ from tiwlib import plots
 from tiwlib.closed_form import One
 from tiwlib.gaussians import MODES, SHIFT, TWO_D_PAIRS
 from tiwlib.measures import two_d
-from tiwlib.measures.intervals import mean_interval
+from tiwlib.measures.intervals import ANY, UNIT, mean_interval
 from tiwlib.plots import data as of_data
 from tiwlib.plots import methods as of_methods
 from tiwlib.plots.baselines import QUALITY, needs_and_shares
-from tiwlib.plots.style import WIDTH, panels, plain
+from tiwlib.plots.style import WIDTH, mean_and_bar, panels, plain
 
 NAMES = ("US$ 5 to US$ 10", r"$\frac{$")  # as text, and as mathematics an error
 HALF = np.array([0.5, 0.5])
@@ -70,6 +70,53 @@ def test_a_comparison_draws_intervals_of_four_runs_and_more_within_the_range():
         "in the row of tiw_dsm, a little below"
     )
     assert panel.get_xlabel() == "recall\n(more is better)"
+
+
+def test_a_bar_is_students_from_four_runs_on_and_stays_in_the_range_of_its_quantity():
+    half = 3.182446 * (5 / 3) ** 0.5 / 2  # t(0.975, 3) s / sqrt(n)
+    assert mean_and_bar([1.0, 2.0, 3.0, 4.0], ANY) == pytest.approx((2.5, half, half), rel=1e-6)
+    assert mean_and_bar([0.9, 0.99, 0.97, 0.6], UNIT)[2] == pytest.approx(1 - 0.865)
+    assert mean_and_bar([1.0, 2.0, 4.5], ANY) == pytest.approx((2.5, 1.5, 2.0)), "the least and the most"
+    assert mean_and_bar([4.0], ANY) == (4, 0, 0)
+    assert np.mean([0.1] * 3) > 0.1 and mean_and_bar([0.1] * 3, UNIT)[2] == 0, "a bar is never negative"
+
+
+def bars_of(panel):
+    """Both ends of all error bars of a panel, along the axis on which they lie: (low, high) in order of drawing."""
+    segments = [segment for bars in panel.collections for segment in bars.get_segments() if len(segment)]
+    along = [0 if segment[0, 1] == segment[1, 1] else 1 for segment in segments]
+    return [tuple(segment[:, axis]) for segment, axis in zip(segments, along, strict=True)]
+
+
+def test_no_bar_of_a_sweep_leaves_the_range_of_its_measure():
+    """Student's interval of two seeds far apart would end at a recall of 1.5, and begin at a variation below 0."""
+    pairs = {"tiw_dsm": ((0.8, 0.1), (0.9, 0.3)), "w_only": ((0.1, 0.9), (0.4, 0.95))}
+    rows = [
+        {"method": key, "seed": seed, "alpha": alpha, "recall": recall, "total_variation": variation}
+        for key, of_seeds in pairs.items()
+        for seed, (recall, variation) in enumerate(of_seeds * 2)
+        for alpha in (0.5, 1.0)
+    ]
+    four, measures = pd.DataFrame(rows), {"recall": "recall", "total_variation": "total variation"}
+    for frame in (four, four[four.seed < 2]):
+        axes = plots.against(frame, "alpha", "power", measures).axes
+        axes += plots.trade_off(frame, *measures, tuple(measures.values())).axes
+        ends = [end for panel in axes for bar in bars_of(panel) for end in bar]
+        assert len(ends) == 2**5, "two figures, methods, powers and measures; two ends"
+        assert min(ends) >= 0 and max(ends) <= 1
+    assert bars_of(plots.against(four[four.seed < 2], "alpha", "power", measures).axes[0])[0] == (0.8, 0.9)
+
+
+def test_the_interval_of_a_difference_is_drawn_from_four_pairs_on():
+    """Fewer have their marks and the mean. A difference of two shares lies between -1 and 1."""
+    high = 3.182446 * (1 / 3) ** 0.5 / 2 - 0.5  # mean + t(0.975, 3) s / sqrt(n); the low end would be -1.4
+    for seeds, expected in (([0.0, 1.0], []), ([0.0, 1.0, 0.0, 1.0], [(-1.0, high)])):
+        rows = [{"method": "tiw_dsm", "seed": i, "recall": 1.0} for i in range(len(seeds))]
+        rows += [{"method": "w_only", "seed": i, "recall": v} for i, v in enumerate(seeds)]
+        (panel,) = plots.differences(pd.DataFrame(rows), "tiw_dsm", {"recall": "recall"}).axes
+        assert bars_of(panel) == [pytest.approx(bar, abs=1e-6) for bar in expected]
+        (marks,) = [line for line in panel.lines if len(line.get_xdata()) == len(seeds) and line.get_alpha()]
+        assert marks.get_xdata().tolist() == [v - 1 for v in seeds]
 
 
 def test_the_distances_of_a_set_are_told_with_their_scatter():

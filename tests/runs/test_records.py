@@ -109,14 +109,6 @@ def test_examples_are_the_first_of_each_group_pixel_by_pixel(tmp_path):
     assert (pixels[4:8] == 128).all(), "a group without images"
 
 
-def test_an_interval_is_students_and_one_run_has_none():
-    from tiwlib.plots.sweeps import summary
-
-    mean, half = summary(pd.Series([1.0, 2.0, 3.0]))
-    assert (mean, half) == pytest.approx((2, 4.302653 / 3**0.5), rel=1e-6)  # t(0.975, 2) s / sqrt(n), s = 1
-    assert summary(pd.Series([4.0]))[0] == 4 and np.isnan(summary(pd.Series([4.0]))[1])
-
-
 def frame_of(values: dict[str, dict[int, float]]) -> pd.DataFrame:
     """A row for each method and seed; the split is that of the seed."""
     rows = [(method, seed, f"s{seed}", value) for method, by in values.items() for seed, value in by.items()]

@@ -54,7 +54,7 @@ def share_intervals(groups: np.ndarray, n_groups: int, confidence: float = 0.95)
 
 
 # The range of each bounded measure; the unbiased kernel distance may be negative and has none.
-UNIT, DISTANCE = (0.0, 1.0), (0.0, np.inf)
+UNIT, DISTANCE, ANY = (0.0, 1.0), (0.0, np.inf), (-np.inf, np.inf)
 BOUNDS = {
     **dict.fromkeys(
         ("minority_share", "total_variation", "pairwise_bias", "precision", "recall", "unsure"), UNIT
@@ -87,5 +87,5 @@ def as_text(cell: dict, measure: str = "") -> str:
         return f"{cell['mean']:.3g} ({singles})" if len(values) > 1 else f"{cell['mean']:.3g}"
     if cell["low"] is None:
         return f"{cell['mean']:.3g}"
-    low, high = clipped((cell["low"], cell["high"]), BOUNDS.get(measure, (-np.inf, np.inf)))
+    low, high = clipped((cell["low"], cell["high"]), BOUNDS.get(measure, ANY))
     return f"{cell['mean']:.3g} ({low:.3g} to {high:.3g})"

@@ -6,9 +6,9 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from tiwlib.measures.intervals import BOUNDS, FEW, clipped, mean_interval
+from tiwlib.measures.intervals import ANY, BOUNDS
 from tiwlib.objectives import METHODS
-from tiwlib.plots.style import WIDTH, close, style_of, style_of_label
+from tiwlib.plots.style import WIDTH, close, mean_and_bar, means_and_bars, style_of, style_of_label
 
 MARKERS = "osD^vPX"
 
@@ -51,7 +51,7 @@ def sweep(
     even: bool = False,
     log: bool = False,
 ) -> Figure:
-    """A panel for each measure against x: one line a variant, mean and 95 % interval; the range of few seeds.
+    """A panel for each measure against x: one line a variant, means with bars, as `mean_and_bar` has them.
 
     frame: columns x, the measures, and variant; one that begins with a method's label, "TIW-DSM (integral)", has that
     method's style. label: of the x axis. lines: measure -> the value to reach.
@@ -67,12 +67,10 @@ def sweep(
             panel.axhline(lines[column], color="0.7", linewidth=3, alpha=0.7, zorder=0)
         for i, which in enumerate(variants):
             part = frame if which is None else frame[frame[variant] == which]
-            values = part.dropna(subset=[column]).groupby(x)[column]
-            means = values.mean()
-            bounds = np.array([_bounds(v.to_numpy(), column) for _, v in values]).T  # (2, ticks)
+            values, means, bars = means_and_bars(part, x, column)
             shift = 0.06 * (i - (len(variants) - 1) / 2) if even else 0
             panel.errorbar(
-                [at[v] + shift for v in means.index], means, yerr=np.abs(bounds - means.to_numpy()), label=which,
+                [at[v] + shift for v in values], means, yerr=bars, label=which,
                 capsize=3, markersize=5, **style_of_label(which or "", i),
             )  # fmt: skip
         if log:
@@ -85,13 +83,6 @@ def sweep(
         figure.legend(*drawn, loc="outside upper center", ncols=min(5, len(drawn[1])), frameon=False)
     sns.despine(figure)
     return close(figure)
-
-
-def _bounds(values: np.ndarray, measure: str) -> tuple[float, float]:
-    """The 95 % interval of repeated values within the measure's range; of fewer than four, the least and the most."""
-    if len(values) < FEW:
-        return values.min(), values.max()
-    return clipped(mean_interval(values)[1:], BOUNDS.get(measure, (-np.inf, np.inf)))
 
 
 def scatter(frame: pd.DataFrame, x: dict[str, str], y: tuple[str, str], hue: str) -> Figure:
@@ -121,7 +112,7 @@ def scatter(frame: pd.DataFrame, x: dict[str, str], y: tuple[str, str], hue: str
 
 
 def variants(frame: pd.DataFrame, measures: dict[str, str]) -> Figure:
-    """A panel for each measure: a dot for each seed, mean and 95 % interval of each variant beside it.
+    """A panel for each measure: a dot for each seed, and each variant's mean with its bar, as `mean_and_bar` has it.
 
     frame: columns variant and the measures; dots of one seed are joined, for variants share their seeds.
     """
@@ -132,10 +123,9 @@ def variants(frame: pd.DataFrame, measures: dict[str, str]) -> Figure:
         table = frame.pivot(index="variant", columns="seed", values=column).loc[order]
         panel.plot(table.to_numpy(), np.arange(len(order)), "o-", color="0.75", markersize=3.5, linewidth=0.7)
         for row, values in enumerate(table.to_numpy()):
-            low, high = _bounds(values, column)
-            mean = values.mean()
+            mean, below, above = mean_and_bar(values, BOUNDS.get(column, ANY))
             style = {"fmt": "D", "color": "C0", "markersize": 6, "capsize": 4, "linewidth": 1.5}
-            panel.errorbar(mean, row, xerr=[[mean - low], [high - mean]], **style)
+            panel.errorbar(mean, row, xerr=[[below], [above]], **style)
         panel.set(xlabel=name, ylim=(len(order) - 0.5, -0.5))
     axes[0][0].set_yticks(range(len(order)), order)
     sns.despine(figure)

@@ -6,8 +6,8 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from tiwlib.measures.intervals import BOUNDS, FEW, as_text, clipped, mean_interval
-from tiwlib.plots.style import WIDTH, close, in_lines, panels, plain, style_of
+from tiwlib.measures.intervals import ANY, BOUNDS, FEW, as_text
+from tiwlib.plots.style import WIDTH, close, in_lines, mean_and_bar, panels, plain, style_of
 from tiwlib.runs.tables import in_order, run_label
 
 
@@ -37,10 +37,9 @@ def comparison(
             style = style_of(key) | {"linestyle": "", "markersize": 5, "alpha": 0.9}
             panel.plot(values, [row] * len(values), **style)
             if len(values) >= FEW:
-                mean, low, high = mean_interval(values)
-                low, high = clipped((low, high), BOUNDS.get(column, (-np.inf, np.inf)))
-                ends = [[max(0, mean - low)], [max(0, high - mean)]]
-                panel.errorbar(mean, row + 0.24, xerr=ends, fmt="none", color="black", capsize=2, linewidth=1)
+                mean, below, above = mean_and_bar(values, BOUNDS.get(column, ANY))
+                bar = {"xerr": [[below], [above]], "fmt": "none", "capsize": 2, "linewidth": 1}
+                panel.errorbar(mean, row + 0.24, **bar, color="black")
         for (name, value), line in zip((context or {}).get(column, {}).items(), (":", "--"), strict=False):
             panel.axvline(value, color="black", linestyle=line, linewidth=1.2)
             where = {

@@ -7,9 +7,9 @@ import seaborn as sns
 import torch
 from matplotlib.figure import Figure
 
-from tiwlib.measures.intervals import mean_interval
+from tiwlib.measures.intervals import DISTANCE
 from tiwlib.noise import vp_time
-from tiwlib.plots.style import WIDTH, close, panels
+from tiwlib.plots.style import WIDTH, close, mean_and_bar, panels
 from tiwlib.runs.tables import TIME
 
 # What axes call the measures of a ratio, and what they are drawn against.
@@ -32,8 +32,9 @@ RATIO_LABELS = {
 def ratio_error_against_sigma(frame: pd.DataFrame) -> Figure:
     """Squared error of both ratios along VP time, in units of the time-independent one's on the same data.
 
-    frame: columns t, error, estimator, seed, and `lengths`, a panel for each. Mean and 95 % interval (Student's t) over
-    seeds. The area below the time-dependent curve, in the title, is the mean over seeds of its share of the error.
+    frame: columns t, error, estimator, seed, and `lengths`, a panel for each. Means over seeds, in a band that is the
+    bar of `mean_and_bar`. The area below the time-dependent curve, in the title, is the mean over seeds of its share of
+    the error.
     """
     frame = frame if "lengths" in frame else frame.assign(lengths="")
     clean = frame[frame.estimator == "time-independent"].groupby(["lengths", "seed"]).error.mean()
@@ -44,9 +45,9 @@ def ratio_error_against_sigma(frame: pd.DataFrame) -> Figure:
     for panel, lengths in zip(used, variants, strict=True):
         part = frame[(frame.lengths == lengths) & (frame.estimator == "time-dependent")]
         curves = part.pivot(index="t", columns="seed", values="relative")  # (times, seeds)
-        low, high = np.array([mean_interval(values)[1:] for values in curves.to_numpy()]).T
-        panel.fill_between(curves.index, low.clip(0), high, color="C0", alpha=0.2, linewidth=0)
-        panel.plot(curves.mean(axis=1), color="C0", label="time-dependent, $r(x, \\sigma)$")
+        mean, below, above = np.array([mean_and_bar(values, DISTANCE) for values in curves.to_numpy()]).T
+        panel.fill_between(curves.index, mean - below, mean + above, color="C0", alpha=0.2, linewidth=0)
+        panel.plot(curves.index, mean, color="C0", label="time-dependent, $r(x, \\sigma)$")
         panel.axhline(1, color="C1", linestyle="--", label="time-independent, $r(x_0)$")
         panel.set_title(f"{lengths}: {curves.to_numpy().mean():.2f}" if lengths else "")
         panel.set(xlabel=r"diffusion time $t$ ($\sigma(t)$ on top)", xlim=(0, 1), ylim=(0, None))

@@ -2,9 +2,11 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from tiwlib.measures.intervals import ANY, BOUNDS, FEW, clipped, mean_interval
 from tiwlib.objectives import METHODS
 from tiwlib.runs.tables import method_of
 
@@ -67,6 +69,27 @@ def _others() -> list[str]:
     from tiwlib.baselines import BASELINES
 
     return [name for name in BASELINES if name not in METHOD_STYLE]
+
+
+def mean_and_bar(values, limits: tuple[float, float]) -> tuple[float, float, float]:
+    """Mean of repeated runs, and how far below and above it the bar goes in a figure.
+
+    That is Student's 95 % interval within `limits`, the range of the quantity; of fewer than four runs the bar goes
+    from the least to the most.
+    """
+    values = np.asarray(values, dtype=float)
+    mean = values.mean()
+    few = len(values) < FEW
+    low, high = (values.min(), values.max()) if few else clipped(mean_interval(values)[1:], limits)
+    return mean, max(0.0, mean - low), max(0.0, high - mean)  # a mean is rounded, and may lie beyond an end
+
+
+def means_and_bars(frame: pd.DataFrame, x: str, measure: str) -> tuple[list, np.ndarray, np.ndarray]:
+    """The values of the column x, the mean of a measure at each (n,), and its bars below and above (2, n)."""
+    groups = frame.dropna(subset=[measure]).groupby(x)[measure]
+    bars = [mean_and_bar(values, BOUNDS.get(measure, ANY)) for _, values in groups]
+    means, *ends = np.reshape(bars, (-1, 3)).T
+    return [at for at, _ in groups], means, np.array(ends)
 
 
 def panels(number: int, most: int, height: float, **options) -> tuple[Figure, np.ndarray, list[plt.Axes]]:

@@ -1,4 +1,4 @@
-"""What runs of several sizes, powers or parts show: means over seeds with Student's 95 % intervals."""
+"""What runs of several sizes, powers or parts show: means over seeds, with bars as `mean_and_bar` has them."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -7,17 +7,9 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
 
-from tiwlib.measures.intervals import mean_interval
-from tiwlib.plots.style import WIDTH, close, in_lines, style_of
+from tiwlib.measures.intervals import ANY, BOUNDS, FEW
+from tiwlib.plots.style import WIDTH, close, in_lines, mean_and_bar, means_and_bars, style_of
 from tiwlib.runs.tables import in_order, run_label
-
-
-def summary(values: pd.Series) -> tuple[float, float]:
-    """Mean and half the width of its interval; one run has none: nan."""
-    if len(values) < 2:
-        return values.item(), np.nan
-    mean, _, high = mean_interval(values)
-    return mean, high - mean
 
 
 def against(frame: pd.DataFrame, x: str, xlabel: str, measures: dict[str, str]) -> Figure:
@@ -30,11 +22,10 @@ def against(frame: pd.DataFrame, x: str, xlabel: str, measures: dict[str, str]) 
     ticks = sorted(frame[x].unique())
     for panel, (column, label) in zip(axes[0], measures.items(), strict=True):
         for i, method in enumerate(in_order(frame.method)):
-            part = frame[frame.method == method].groupby(x)[column].apply(summary)
-            mean, half = np.array(part.tolist()).T
+            values, means, bars = means_and_bars(frame[frame.method == method], x, column)
             style = style_of(method) | {"capsize": 2, "label": run_label(method)}
             aside = 1.03 ** (i - 1.5)  # so that intervals do not hide each other
-            panel.errorbar(part.index * aside, mean, half, markersize=5, linewidth=1.2, **style)
+            panel.errorbar(np.array(values) * aside, means, bars, markersize=5, linewidth=1.2, **style)
         panel.set(xscale="log", xlabel=xlabel, ylabel=in_lines(label), ylim=(0, None))
         panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         panel.xaxis.set_minor_locator(NullLocator())
@@ -51,12 +42,12 @@ def trade_off(frame: pd.DataFrame, x: str, y: str, labels: tuple[str, str]) -> F
     """
     figure, panel = plt.subplots(figsize=(5.4, 3.8))
     for i, method in enumerate(in_order(frame.method)):
-        part = frame[frame.method == method]
-        points = {a: (summary(rows[x]), summary(rows[y])) for a, rows in part.groupby("alpha")}
-        (mean_x, half_x), (mean_y, half_y) = np.array(list(points.values())).transpose(1, 2, 0)
+        part = frame[frame.method == method].dropna(subset=[x, y])
+        powers, mean_x, bars_x = means_and_bars(part, "alpha", x)
+        _, mean_y, bars_y = means_and_bars(part, "alpha", y)
         style = style_of(method) | {"label": run_label(method), "linestyle": ":"}
-        panel.errorbar(mean_x, mean_y, half_y, half_x, elinewidth=0.8, linewidth=0.6, capsize=2, **style)
-        for alpha, at_x, at_y in zip(points, mean_x, mean_y, strict=True):
+        panel.errorbar(mean_x, mean_y, bars_y, bars_x, elinewidth=0.8, linewidth=0.6, capsize=2, **style)
+        for alpha, at_x, at_y in zip(powers, mean_x, mean_y, strict=True):
             offset = {"xytext": (5, 5 if i else -12), "textcoords": "offset points"}
             panel.annotate(f"{alpha:g}", (at_x, at_y), color=style["color"], fontsize="small", **offset)
     panel.set(xlabel=labels[0], ylabel=in_lines(labels[1]), xlim=(0, None), ylim=(0, None))
@@ -67,7 +58,9 @@ def trade_off(frame: pd.DataFrame, x: str, y: str, labels: tuple[str, str]) -> F
 
 
 def differences(frame: pd.DataFrame, base: str, measures: dict[str, str]) -> Figure:
-    """Each method minus the method `base`, paired by seed: a dot for each seed, mean and interval in black.
+    """Each method minus the method `base`, paired by seed: a dot for each seed, in black their mean.
+
+    Four seeds and more have Student's 95 % interval too.
 
     frame: columns method (key), seed and the measures; measures: column -> axis label.
     """
@@ -75,14 +68,16 @@ def differences(frame: pd.DataFrame, base: str, measures: dict[str, str]) -> Fig
     size = (min(WIDTH, 3.4 * len(measures) + 0.8), 0.42 * len(order) + 1.1)
     figure, axes = plt.subplots(1, len(measures), figsize=size, squeeze=False, sharey=True)
     for panel, (column, label) in zip(axes[0], measures.items(), strict=True):
+        low, high = BOUNDS.get(column, ANY)
         wide = frame.pivot(index="seed", columns="method", values=column)
         panel.axvline(0, color="0.6", linewidth=1)
         for row, method in enumerate(order):
             paired = (wide[method] - wide[base]).dropna()
-            mean, half = summary(paired)
+            mean, below, above = mean_and_bar(paired, (low - high, high - low))
+            bar = [[below], [above]] if len(paired) >= FEW else None
             style = style_of(method) | {"linestyle": "", "alpha": 0.8, "markersize": 5}
             panel.plot(paired, np.full(len(paired), row), **style)
-            panel.errorbar(mean, row + 0.22, xerr=half, fmt="D", color="black", capsize=3, markersize=4)
+            panel.errorbar(mean, row + 0.22, xerr=bar, fmt="D", color="black", capsize=3, markersize=4)
         panel.set(xlabel=f"difference in\n{in_lines(label)}", ylim=(len(order) - 0.4, -0.6))
         panel.set_yticks(
             range(len(order)), [f"{run_label(method)} minus {run_label(base)}" for method in order]

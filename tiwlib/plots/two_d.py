@@ -9,9 +9,9 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from tiwlib.gaussians import MODES, ExactRatio
-from tiwlib.measures.intervals import mean_interval
+from tiwlib.measures.intervals import FEW, UNIT
 from tiwlib.objectives import weight_and_correction
-from tiwlib.plots.style import WIDTH, close, panels, style_of
+from tiwlib.plots.style import WIDTH, close, mean_and_bar, panels, style_of
 from tiwlib.runs.tables import run_label
 
 EXTENT = 5.0  # of every field, in both directions
@@ -139,7 +139,7 @@ def samples_2d(samples: dict[str, torch.Tensor], shares: dict[str, str], extent:
 def shares_by_objective(frame: pd.DataFrame, target: float, observed: float) -> Figure:
     """Minority share of trained models beside the closed form of each objective.
 
-    A mark for each seed, their mean with its 95 % interval where there are two, a diamond for the closed form.
+    A mark for each seed, their mean, with Student's 95 % interval of four and more, a diamond for the closed form.
     frame: columns method (key), seed, share, closed_form.
     """
     order = list(dict.fromkeys(frame.method))
@@ -152,9 +152,9 @@ def shares_by_objective(frame: pd.DataFrame, target: float, observed: float) -> 
         part, style = frame[frame.method == key], style_of(key) | {"linestyle": ""}
         axes.plot([at - 0.2] * len(part), part.share, **style | {"alpha": 0.8, "markersize": 5})
         if len(part) > 1:
-            mean, low, high = mean_interval(part.share)
-            bars = {"yerr": [[mean - low], [high - mean]], "fmt": "_", "capsize": 4, "markersize": 9}
-            axes.errorbar(at, mean, **bars, color=style["color"])
+            mean, below, above = mean_and_bar(part.share, UNIT)
+            bar = [[below], [above]] if len(part) >= FEW else None
+            axes.errorbar(at, mean, bar, fmt="_", capsize=4, markersize=9, color=style["color"])
         exact = {"markerfacecolor": "none", "markersize": 7, "markeredgewidth": 1.4}
         axes.plot(at + 0.2, part.closed_form.iloc[0], "D", color="black", **exact)
     handles = [
