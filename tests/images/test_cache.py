@@ -161,6 +161,19 @@ def test_readers_see_the_old_file_or_the_new_one(tmp_path):
     assert path.read_text() == "new" and list(tmp_path.iterdir()) == [path]
 
 
+def test_a_folder_is_replaced_whole_and_by_no_file(tmp_path):
+    folder = tmp_path / "folder"
+    for content in ("old", "new"):
+        with cache.whole(folder) as partial:
+            partial.mkdir()
+            (partial / content).write_text(content)
+            assert [path.name for path in folder.glob("*")] == (["old"] if content == "new" else [])
+    assert [path.name for path in folder.iterdir()] == ["new"] and list(tmp_path.iterdir()) == [folder]
+    with pytest.raises(OSError, match="cannot be written"), cache.whole(folder) as partial:
+        partial.write_text("a file in the folder's place")
+    assert (folder / "new").exists() and list(tmp_path.iterdir()) == [folder]
+
+
 def test_json_is_written_whole_and_nan_is_refused(tmp_path):
     path = tmp_path / "deep" / "file.json"
     cache.write_json(path, {"b": 1, "a": [0.5]})

@@ -118,6 +118,61 @@ def test_a_kept_denoiser_is_trained(kept):
     assert (denoised - x0).square().mean() < 0.5 * 0.5**2
 
 
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    """The measures that a published denoiser seems to have; seeds 0, 1 and 100 are recorded with them as toy-<seed>."""
+    monkeypatch.setenv("TIWLIB_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("TIWLIB_CHECKPOINTS", str(tmp_path / "checkpoints"))
+    found = {"total_variation": 0.2, "frechet": 10.0, "precision": 0.9, "recall": 0.5, "nearest": 0.1}
+    by_group = {"group_shares": [0.1] * 10, "group_intervals": [[0.05, 0.2]] * 10}
+    monkeypatch.setattr(model_card, "measured", lambda experiment, denoiser: found | by_group)
+    denoiser = seeded(image_denoiser, 1, 8, 8, seed=0)
+    for seed in (0, 1, 100):
+        params = {"seed": seed, "method": "dsm_obs", "width": 8}
+        record = runs.start("05_train", f"toy-{seed}", runs.defaults("05_train") | params)
+        left = save_pretrained(denoiser, record.folder / "denoiser")
+        record.hashes["denoiser"] = runs.sha256(left / WEIGHTS)
+        recall = found["recall"] + 0.01 * seed
+        record.finish(found | {"recall": recall, "parameters": {"denoiser": 1000}})
+    return found
+
+
+def files(folder):
+    return {path.name: runs.sha256(path) for path in folder.iterdir()}
+
+
+def test_a_denoiser_that_is_refused_leaves_what_was_published(toy, tmp_path):
+    """Weights and card are those of before, together; what is published anew replaces both."""
+    folder = model_card.publish("toy-0", tmp_path / "pretrained" / "toy")
+    (folder / "left over").write_text("of an older version")
+    before = files(folder)
+    toy["precision"] = 0.8
+    altered(tmp_path / "results" / "05_train" / "toy-0" / "denoiser", brighter)
+    with pytest.raises(ValueError, match="run='toy-0': precision is 0.8, that of the record 0.9"):
+        model_card.publish("toy-0", folder)
+    assert files(folder) == before and list(folder.parent.iterdir()) == [folder]
+    toy["precision"] = 0.9
+    again = files(model_card.publish("toy-0", folder))
+    assert again.keys() == before.keys() - {"left over"}
+    content = json.loads((folder / "card.json").read_text())
+    assert content["sha256"] == again[WEIGHTS] != before[WEIGHTS] and not content["repeat"]
+
+
+def brighter(tensors):
+    tensors["conv_out.bias"] += 1
+
+
+def test_the_seeds_of_a_card_are_those_of_the_tables(toy, tmp_path):
+    """Seeds of 100 and more have chosen a training length; toy-100 has a recall of 1.5."""
+    folder = model_card.publish("toy-1", tmp_path / "toy")
+    content = json.loads((folder / "card.json").read_text())
+    assert content["over_seeds"]["recall"] == [0.5, 0.51] and content["repeat"]
+    assert "all 2 recorded seeds" in (folder / "README.md").read_text()
+    with pytest.raises(ValueError, match="run='toy-100': its seed must be below 100"):
+        model_card.publish("toy-100", tmp_path / "tuning")
+    assert not (tmp_path / "tuning").exists()
+
+
 @pytest.mark.slow
 def test_a_run_is_published_and_one_that_differs_is_not(tmp_path, monkeypatch):
     monkeypatch.setenv("TIWLIB_RESULTS", str(tmp_path / "results"))
@@ -129,7 +184,7 @@ def test_a_run_is_published_and_one_that_differs_is_not(tmp_path, monkeypatch):
     metrics = measured(experiment, denoiser)
     left = save_pretrained(denoiser, record.folder / "denoiser")
     record.hashes["denoiser"] = runs.sha256(left / WEIGHTS)
-    record.finish(metrics)
+    record.finish(metrics | {"parameters": {"denoiser": 1000}})
     folder = model_card.publish("toy", tmp_path / "toy")
     content = json.loads((folder / "card.json").read_text())
     assert content["repeat"] and content["measures"]["precision"] == pytest.approx(

@@ -63,7 +63,8 @@ def naming(path: Path) -> Iterator[None]:
 def whole(path: Path) -> Iterator[Path]:
     """Yield a path beside `path` for a file or folder; when the block ends well that is on the disk, and named `path`.
 
-    Readers see what was there before or what is new, never a part.
+    Readers see what was there before or what is new, never a part; a folder that replaces another is missing for a
+    moment.
     """
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
@@ -73,6 +74,9 @@ def whole(path: Path) -> Iterator[Path]:
             for written in filter(Path.is_file, (partial, *partial.rglob("*"))):
                 with written.open("rb") as file:
                     os.fsync(file.fileno())
+            # a folder that holds something cannot be replaced in one step
+            if partial.is_dir() and path.is_dir():
+                shutil.rmtree(path)
             partial.replace(path)
     finally:
         if partial.is_dir():

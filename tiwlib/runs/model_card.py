@@ -5,6 +5,7 @@ run left beside its record; where git has not kept it, the run is repeated. Eith
 from the weights as they are stored, and must be those of the record within CHANCE.
 """
 
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -15,13 +16,14 @@ from tiwlib import runs
 from tiwlib.data import SOURCES
 from tiwlib.data.derived import Derived
 from tiwlib.data.settings import find
-from tiwlib.measures.intervals import as_text, mean_interval
+from tiwlib.measures.intervals import as_text, cell
 from tiwlib.networks import DenoiserNet
 from tiwlib.objectives import METHODS
+from tiwlib.runs.cache import whole
 from tiwlib.runs.experiment import NOTEBOOK, Experiment, of_record
 from tiwlib.runs.measured import measured
 from tiwlib.runs.pretrained import WEIGHTS, load_pretrained, save_pretrained
-from tiwlib.runs.tables import LABELS
+from tiwlib.runs.tables import LABELS, TUNING, without_tuning
 
 FOLDER = runs.PROJECT / "pretrained"
 # How far a measure of 1,000 images may be from the record's: about two standard deviations of drawing them anew. The
@@ -32,27 +34,39 @@ CHANCE = {"total_variation": 0.03, "frechet": 0.15, "precision": 0.03, "recall":
 def publish(run: str, folder: Path | None = None) -> Path:
     """Write weights, card.json and README.md of a finished run of notebook 05; returns their folder.
 
-    run: its name under results/05_train/. folder: pretrained/<run> of the project if None. A run that is not recorded,
-    and a denoiser whose samples differ from the record's by more than CHANCE, are a ValueError.
+    run: its name under results/05_train/. folder: pretrained/<run> of the project if None; what it holds is replaced
+    whole. A run that is not recorded, one of a tuning seed, which stands in no table, and a denoiser whose samples
+    differ from the record's by more than CHANCE, are a ValueError, and the folder stays as it was.
     """
     record = runs.read_record(runs.results_root() / NOTEBOOK / runs.checked_name(run))
+    if not without_tuning([record]):
+        raise ValueError(
+            f"run={run!r}: its seed must be below {TUNING}; others have chosen a training length"
+        )
     experiment, folder = of_record(record), folder or FOLDER / run
-    denoiser = _denoiser(experiment, runs.results_root() / NOTEBOOK / run / "denoiser")
-    with tempfile.TemporaryDirectory() as full:
-        same = runs.sha256(save_pretrained(denoiser.cpu(), Path(full)) / WEIGHTS)
-    stored = save_pretrained(denoiser.cpu(), folder, torch.float16)
-    again = measured(experiment, load_pretrained(stored))
-    for name, allowed in CHANCE.items():
-        was, off = record["metrics"][name], again[name] - record["metrics"][name]
-        if abs(off) > allowed * (was if name == "frechet" else 1):
-            raise ValueError(f"run={run!r}: {name} is {again[name]:.3g}, that of the record {was:.3g}")
-    content = described(run, record, again, experiment) | {
-        "repeat": same == record["provenance"]["hashes"]["denoiser"],
-        "sha256": runs.sha256(stored / WEIGHTS),
-    }
-    runs.write_json(folder / "card.json", content)
-    (folder / "README.md").write_text(card(content))
+    denoiser = _denoiser(experiment, runs.results_root() / NOTEBOOK / run / "denoiser").cpu()
+    with tempfile.TemporaryDirectory() as scratch:
+        full = save_pretrained(denoiser, Path(scratch) / "full")
+        half = save_pretrained(denoiser, Path(scratch) / "half", torch.float16)
+        again = measured(experiment, load_pretrained(half))
+        _refuse_another(run, record["metrics"], again)
+        content = described(run, record, again, experiment) | {
+            "repeat": runs.sha256(full / WEIGHTS) == record["provenance"]["hashes"]["denoiser"],
+            "sha256": runs.sha256(half / WEIGHTS),
+        }
+        with whole(folder) as partial:
+            shutil.copytree(half, partial)
+            runs.write_json(partial / "card.json", content)
+            (partial / "README.md").write_text(card(content))
     return folder
+
+
+def _refuse_another(run: str, recorded: dict, again: dict) -> None:
+    """Measures that differ from the record's by more than CHANCE are a ValueError."""
+    for name, allowed in CHANCE.items():
+        was = recorded[name]
+        if abs(again[name] - was) > allowed * (was if name == "frechet" else 1):
+            raise ValueError(f"run={run!r}: {name} is {again[name]:.3g}, that of the record {was:.3g}")
 
 
 def _denoiser(experiment: Experiment, left: Path) -> DenoiserNet:
@@ -69,7 +83,7 @@ def described(run: str, record: dict, again: dict, experiment: Experiment) -> di
     source = SOURCES[source.base] if isinstance(source, Derived) else source  # for its licence
     alike = [
         r["metrics"]
-        for r in runs.finished(NOTEBOOK)
+        for r in without_tuning(runs.finished(NOTEBOOK))
         if set(runs.differences(r["params"], params)) <= {"seed", "run"}
     ]
     return {
@@ -108,7 +122,7 @@ def card(content: dict) -> str:
     )  # fmt: skip
     measures = "\n".join(
         f"| {LABELS[name]} | {c['measures'][name]:.3g} | {c['of_record'][name]:.3g} "
-        f"| {_over(c['over_seeds'][name], name)} |"
+        f"| {as_text(cell(c['over_seeds'][name]), name)} |"
         for name in CHANCE
     )
     repeat = "bit for bit" if c["repeat"] else "up to the arithmetic of another machine or version"
@@ -160,13 +174,6 @@ needs all. The images are small, and the classifier puts a sample that it cannot
 shares are fair only as far as the table says, and the reference set decides what counts as unbiased. Do not use the
 samples in place of the data, and do not read the Frechet distance as FID.
 """
-
-
-def _over(values: list[float], name: str) -> str:
-    low = high = None
-    if len(values) > 1:
-        _, low, high = mean_interval(values)
-    return as_text({"mean": sum(values) / len(values), "low": low, "high": high, "seeds": values}, name)
 
 
 if __name__ == "__main__":
