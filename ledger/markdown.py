@@ -4,7 +4,8 @@ import html
 import re
 from collections.abc import Iterable
 
-from tiwlib.measures.intervals import as_text, mean_interval
+from tiwlib.measures.intervals import as_text
+from tiwlib.measures.intervals import cell as cell_of
 
 
 def plain(value) -> str:
@@ -25,14 +26,6 @@ def row(*cells) -> str:
 
 def header(*names: str) -> list[str]:
     return [line(*names), line(*["---"] * len(names))]
-
-
-def cell_of(values: list[float]) -> dict:
-    """Mean, interval and single values, as records keep them."""
-    low = high = None
-    if len(values) > 1:
-        _, low, high = mean_interval(values)
-    return {"mean": sum(values) / len(values), "low": low, "high": high, "seeds": values}
 
 
 def text_of(values: Iterable[float], metric: str = "") -> str:
