@@ -16,6 +16,7 @@ from tiwlib.plots import data as of_data
 from tiwlib.plots import methods as of_methods
 from tiwlib.plots.baselines import QUALITY, needs_and_shares
 from tiwlib.plots.style import WIDTH, mean_and_bar, panels, plain
+from tiwlib.runs.tables import vanishing
 
 NAMES = ("US$ 5 to US$ 10", r"$\frac{$")  # as text, and as mathematics an error
 HALF = np.array([0.5, 0.5])
@@ -143,6 +144,17 @@ def test_the_smallest_correct_ratio_is_a_line_at_its_weight(least):
     assert [line.get_xdata()[0] for line in lines] == (
         [] if least is None else [pytest.approx(np.log10(0.4))]
     )
+
+
+def test_the_ratios_below_a_hundredth_are_those_of_the_table():
+    """The bin that begins at log10 w = -1.7 is not among them, though its edge is rounded."""
+    rows = [(-1.9, 0.125), (-1.8, 0.25), (np.nextafter(-1.7, -2), 0.5), (-1.6, 0.125)]
+    frame = pd.DataFrame(rows, columns=["log10_w", "share"]).assign(estimator="time-dependent", sigma=0.3)
+    assert vanishing(frame) == {0.3: 0.375}
+    (panel,) = plots.weights(frame).axes
+    (text,), (line,) = panel.texts, panel.lines
+    assert text.get_text() == "$r$ below 0.01:\n37.5% time-dependent"
+    assert line.get_xdata()[0] == pytest.approx(np.log10(0.01 / (0.5 * 0.01 + 0.5)), abs=0.005)
 
 
 def test_each_panel_of_the_weights_has_its_ticks_and_no_line_crosses_its_text():

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from tiwlib.measures.intervals import DISTANCE
 from tiwlib.noise import vp_time
 from tiwlib.plots.style import WIDTH, close, mean_and_bar, panels
-from tiwlib.runs.tables import TIME
+from tiwlib.runs.tables import TIME, VANISHED, vanishing
 
 # What axes call the measures of a ratio, and what they are drawn against.
 RATIO_LABELS = {
@@ -136,8 +136,8 @@ def fit_history(histories: dict[str, pd.DataFrame], kept: dict[str, int]) -> Fig
 def weights(frame: pd.DataFrame, least_ratio: float | None = None) -> Figure:
     """Histograms of the weights of biased images, a panel for each sigma, with the share of ratios below 0.01.
 
-    frame: columns estimator, sigma, log10_w (lower edge of a bin), share; from records.weights. In half-and-half
-    batches r = 0.01 is log10 w = -1.70, an edge. least_ratio: the smallest value that a correct clean ratio can have.
+    frame: columns estimator, sigma, log10_w (lower edge of a bin), share; from tables.weights. least_ratio: the
+    smallest value that a correct clean ratio can have.
     """
     sigmas = sorted(frame.sigma.unique())
     figure, axes, used = panels(len(sigmas), 3, 2.4, sharex=True, sharey=True)
@@ -153,8 +153,8 @@ def weights(frame: pd.DataFrame, least_ratio: float | None = None) -> Figure:
             part = frame[(frame.sigma == sigma) & (frame.estimator == estimator)]
             if len(part):
                 panel.bar(part.log10_w, part.share, width, align="edge", label=estimator, **style)
-                lines.append(f"{part.share[part.log10_w < -1.75].sum():.1%} {estimator}")
-        panel.axvline(-1.7, 0, 0.62, color="0.4", linewidth=1, linestyle=":")
+                lines.append(f"{vanishing(part)[sigma]:.1%} {estimator}")
+        panel.axvline(VANISHED, 0, 0.62, color="0.4", linewidth=1, linestyle=":")
         if least_ratio:
             least = np.log10(
                 2 * least_ratio / (least_ratio + 1)

@@ -28,6 +28,7 @@ FREE = (
     "ratio",
     "base_steps",
 )  # what runs that are compared may always differ in
+VANISHED = -1.7  # log10 w of the ratio 0.01 in half-and-half batches, an edge of the bins of weights.csv
 TUNING = 100  # seeds from here on have chosen a training length: no comparison takes them
 
 
@@ -138,9 +139,9 @@ def benchmark(name: str, **where) -> pd.DataFrame:
 def vanishing(spread: pd.DataFrame) -> dict[float, float]:
     """Share of the biased images whose ratio is below 0.01, by noise level. spread: a weights.csv.
 
-    It bins log10 w of w = r / (pi r + 1 - pi); in half-and-half batches r = 0.01 is log10 w = -1.70, an edge.
+    It bins log10 w of w = r / (pi r + 1 - pi), and has the lower edges.
     """
-    low = spread[spread.log10_w < -1.75]
+    low = spread[spread.log10_w < VANISHED - 0.05]  # half a bin: edges from a file may be rounded
     return {float(sigma): float(low.share[low.sigma == sigma].sum()) for sigma in spread.sigma.unique()}
 
 
