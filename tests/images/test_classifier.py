@@ -113,6 +113,13 @@ def test_the_command_prints_accuracy_and_time(capsys):
     assert f"accuracy {accuracy:.4f}" in said and "359 images that it never saw" in said and " s" in said
 
 
+def test_a_perfect_score_has_an_interval(capsys, monkeypatch):
+    """359 of 359: an error of one in a hundred images is not ruled out."""
+    monkeypatch.setattr(classifier, "fit", lambda data, **options: (None, 1.0))
+    assert classifier.main(["digits-lt", "--epochs", "1"]) == 1
+    assert "accuracy 1.0000 (95 %: 0.9894 to 1.0000) on 359 images" in capsys.readouterr().out
+
+
 @pytest.mark.gpu
 def test_cifar10_reaches_90_percent_within_five_minutes(capsys):
     """`python -m tiwlib.measures.classifier cifar10-lt-5 --root data`, where the images are and a GPU is.

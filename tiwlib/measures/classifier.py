@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 from tiwlib import devices
 from tiwlib.batches import sent
 from tiwlib.data import ImageData, batch, bias
+from tiwlib.measures.intervals import share_interval
 from tiwlib.runs import cache
 
 
@@ -223,7 +224,7 @@ def fit_once(data: ImageData, *, seed: int = 0, device="cpu", folder: Path | Non
 
 
 def main(arguments: list[str] | None = None) -> float:
-    """Fit the classifier of a setting's images, print its accuracy and time; returns the accuracy."""
+    """Fit the classifier of a setting's images, print its accuracy with an interval and its time; returns the first."""
     parser = argparse.ArgumentParser(
         "python -m tiwlib.measures.classifier", description="How good is the classifier?"
     )
@@ -237,11 +238,11 @@ def main(arguments: list[str] | None = None) -> float:
     began = time.perf_counter()
     classifier, accuracy = fit(data, epochs=options.epochs, device=device)
     seconds = time.perf_counter() - began
-    held = round(0.2 * len(data.images))
-    half = 1.96 * (accuracy * (1 - accuracy) / held) ** 0.5
+    held = len(split(len(data.images))[1])
+    _, low, high = share_interval(round(accuracy * held), held)
     seen = (options.epochs or epochs_for(classifier, len(data.images))) * (len(data.images) - held)
     print(f"{data.name}: {type(classifier).__name__} on {device}, {seen:,} images in {seconds:.0f} s")
-    print(f"accuracy {accuracy:.4f} +- {half:.4f} (95 %) on {held:,} images that it never saw")
+    print(f"accuracy {accuracy:.4f} (95 %: {low:.4f} to {high:.4f}) on {held:,} images that it never saw")
     return accuracy
 
 
