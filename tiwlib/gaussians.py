@@ -108,6 +108,11 @@ def draw_pair(n_biased: int, n_reference: int, seed: int) -> tuple[Tensor, Tenso
     return P_BIAS.sample(n_biased, generator), P_DATA.sample(n_reference, generator)
 
 
+def nearer_mode(x: Tensor) -> Tensor:
+    """int64 (n,): which of MODES each point (n, 2) is nearer to, the Bayes rule of the balanced mixture."""
+    return (x.sum(1) > 0).long()
+
+
 def minority_share(x: Tensor) -> float:
     """Share of points (n, 2) nearer to the mode at (2, 2), which has 20 % of P_BIAS and 50 % of P_DATA."""
-    return (x.sum(1) > 0).double().mean().item()
+    return nearer_mode(x).double().mean().item()

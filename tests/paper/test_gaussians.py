@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tiwlib.gaussians import EXACT_RATIO, P_BIAS, P_DATA, GaussianMixture, minority_share
+from tiwlib.gaussians import EXACT_RATIO, MODES, P_BIAS, P_DATA, GaussianMixture, minority_share, nearer_mode
 
 SIGMAS = (0.0, 0.1, 1.0, 5.0, 80.0)
 
@@ -55,6 +55,14 @@ def test_samples_have_the_shares_and_moments():
     x = P_BIAS.sample(200_000, torch.Generator().manual_seed(0), dtype=torch.float64)
     assert abs(minority_share(x) - 0.2) < 0.004 + 0.003  # 4 standard errors, and 0.23 % of each mode's tail
     assert torch.allclose(x.mean(0), torch.tensor([-1.2, -1.2], dtype=torch.float64), atol=0.02)
+
+
+def test_the_nearer_mode_is_that_of_the_smaller_distance():
+    x = P_DATA.sample(10_000, torch.Generator().manual_seed(1), dtype=torch.float64)
+    distances = torch.cdist(x, torch.tensor(MODES, dtype=x.dtype))  # (n, 2)
+    assert torch.equal(nearer_mode(x), distances.argmin(1)) and minority_share(x) == pytest.approx(
+        (distances[:, 1] < distances[:, 0]).double().mean().item()
+    )
 
 
 def test_ratio_at_the_modes_without_noise():

@@ -11,7 +11,7 @@ from torch import Tensor
 from tiwlib.data.bias import Biased
 from tiwlib.data.images import Subset
 from tiwlib.estimators.frozen import frozen_ratio
-from tiwlib.gaussians import MODES, SIGMA_DATA, ExactRatio, GaussianMixture
+from tiwlib.gaussians import MODES, SIGMA_DATA, ExactRatio, GaussianMixture, nearer_mode
 from tiwlib.networks import (
     DenoiserNet,
     RatioNet,
@@ -186,8 +186,3 @@ def gmm(
         labels=nearer_mode(biased),
         heldout=p_data.sample(n, generator),
     )
-
-
-def nearer_mode(x: Tensor) -> Tensor:
-    """int64 (B,): the index of the nearer mode, which is the Bayes rule of the balanced mixture. x: (B, 2)."""
-    return torch.cdist(x, torch.tensor(MODES, dtype=x.dtype)).argmin(1)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from tiwlib import sampling
 from tiwlib.closed_form import clean_ratio_error, ratio_errors
-from tiwlib.gaussians import EXACT_RATIO, SIGMA_DATA, minority_share
+from tiwlib.gaussians import EXACT_RATIO, SIGMA_DATA, minority_share, nearer_mode
 from tiwlib.measures import intervals
 from tiwlib.noise import sampling_grid
 
@@ -20,9 +20,8 @@ def drawn(denoiser, n: int, *, steps: int = 40, seed: int = 0, dtype=torch.float
 
 def minority(x: Tensor) -> dict[str, float]:
     """Share of points (n, 2) nearer to the mode at (2, 2), with Wilson's binomial interval: share, low, high."""
-    label = (x.sum(1) > 0).long().numpy()
-    low, high = intervals.share_intervals(label, 2)[1]
-    return {"share": float(label.mean()), "low": float(low), "high": float(high)}
+    share, low, high = intervals.share_interval(nearer_mode(x).sum().item(), len(x))
+    return {"share": share, "low": low, "high": high}
 
 
 def errors_of(time_dependent, time_independent) -> pd.DataFrame:
