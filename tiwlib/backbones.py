@@ -23,12 +23,14 @@ class MLP(nn.Module):
     Its bottleneck is what the first half of the layers, rounded up, hand on: (B, width).
     """
 
-    def __init__(self, d: int, d_out: int, width: int = 128, depth: int = 3):
+    LAYERS = 3
+
+    def __init__(self, d: int, d_out: int, width: int = 128):
         super().__init__()
         self.width = width
         self.first = nn.Linear(d, width)
-        self.level = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
-        self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
+        self.level = nn.ModuleList(nn.Linear(width, width) for _ in range(self.LAYERS))
+        self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range(self.LAYERS))
         self.last = nn.Linear(width, d_out)
 
     def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:

@@ -9,15 +9,15 @@ import warnings
 import torch
 from torch import Tensor
 
+CONVERGED = 1e-6  # EM ends where no share moves by more
 
-def shares(
-    likelihood: Tensor, around: Tensor, *, prior: float, steps: int = 2000, tolerance: float = 1e-6
-) -> tuple[Tensor, Tensor]:
+
+def shares(likelihood: Tensor, around: Tensor, *, prior: float, steps: int = 2000) -> tuple[Tensor, Tensor]:
     """The shares of K clusters in a set, (K,), and the log posterior before each step of EM, (steps,).
 
     likelihood: p(x_i | k) of the n samples up to a factor of x_i, (n, K). around, prior: mean and strength of a
     Dirichlet prior, `prior` pseudo-samples spread as `around`, (K,), positive; it is where EM begins. EM that still
-    moves a share by more than `tolerance` at its end warns with that number. Bad values are ValueErrors.
+    moves a share by more than CONVERGED at its end warns with that number. Bad values are ValueErrors.
     """
     n, clusters = likelihood.shape
     if around.shape != (clusters,) or not (around > 0).all():
@@ -33,12 +33,12 @@ def shares(
         evidence = joint.sum(1)
         objective.append(evidence.log().sum() + torch.special.xlogy(pseudo, current).sum())
         before, current = current, ((joint / evidence[:, None]).sum(0) + pseudo) / (n + prior)
-        if (moved := (current - before).abs().max().item()) <= tolerance:
+        if (moved := (current - before).abs().max().item()) <= CONVERGED:
             break
     else:
         warnings.warn(
             f"EM has not converged: the last of {steps} steps moved a share by {moved:.2g}, "
-            f"more than {tolerance:.2g}",
+            f"more than {CONVERGED:.2g}",
             stacklevel=2,
         )
     return current, torch.stack(objective)

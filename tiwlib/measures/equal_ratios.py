@@ -33,15 +33,18 @@ def posterior(density: GaussianMixture, x: Tensor, sigma: Tensor) -> tuple[Tenso
     return log_joint.log_softmax(1), means, density.std * sigma / total.sqrt()
 
 
+# Of Gauss and Hermite's quadrature, in each dimension of each mode: leaves 3e-5 with the 2-D pair's exact weights.
+NODES = 16
+
+
 def importance_minimiser(
-    ratio: Ratio, batch: GaussianMixture, reference_fraction: float, *, alpha: float = 1.0, nodes: int = 16
+    ratio: Ratio, batch: GaussianMixture, reference_fraction: float, *, alpha: float = 1.0
 ) -> Callable[[Tensor, Tensor], Tensor]:
     """The denoiser D(x; sigma) = E[w0^alpha x0 | x] / E[w0^alpha | x] at which IW-DSM ends with any ratio.
 
-    batch: the density of a batch. reference_fraction: the pi that the weight is made with. nodes: of Gauss and
-    Hermite's quadrature, in each dimension of each mode; 16 leave 3e-5 with the exact weights of the 2-D pair.
+    batch: the density of a batch. reference_fraction: the pi that the weight is made with.
     """
-    points, masses = np.polynomial.hermite_e.hermegauss(nodes)
+    points, masses = np.polynomial.hermite_e.hermegauss(NODES)
 
     @torch.no_grad()
     def part(x: Tensor, sigma: Tensor) -> Tensor:

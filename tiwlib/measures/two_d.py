@@ -55,22 +55,25 @@ def error_shares(errors: pd.DataFrame) -> pd.DataFrame:
     return integrated.assign(**quotient)
 
 
-def limit_share(denoiser, *, points: int = 2000, steps: int = 80) -> dict[str, float]:
+POINTS, STEPS = 2000, 80  # of `limit_share`: quantiles of the starting noise, and Heun's steps
+
+
+def limit_share(denoiser) -> dict[str, float]:
     """The minority share that Heun's sampler reaches with endless samples: share, and low and high, its error.
 
-    No chance is in it: the sampler starts at `points` quantiles of its noise along the diagonal. That is all there is
+    No chance is in it: the sampler starts at POINTS quantiles of its noise along the diagonal. That is all there is
     to draw where a denoiser, such as every minimiser with the exact ratio, moves points along the diagonal alone and
     never past each other; a learned one does not. low, high: one point more or less, and what half of the steps
     would change.
     """
-    quantiles = torch.special.ndtri((torch.arange(points, dtype=torch.float64) + 0.5) / points)
-    start = quantiles[:, None] * torch.ones(2, dtype=torch.float64) / 2**0.5  # (points, 2), on the diagonal
+    quantiles = torch.special.ndtri((torch.arange(POINTS, dtype=torch.float64) + 0.5) / POINTS)
+    start = quantiles[:, None] * torch.ones(2, dtype=torch.float64) / 2**0.5  # (POINTS, 2), on the diagonal
 
     @torch.no_grad()
     def share(steps: int) -> float:
         grid = sampling_grid(steps, SIGMA_DATA, dtype=torch.float64)
         return minority_share(sampling.heun(denoiser, grid[0] * start, grid))
 
-    value = share(steps)
-    error = abs(value - share(steps // 2)) + 1 / points
+    value = share(STEPS)
+    error = abs(value - share(STEPS // 2)) + 1 / POINTS
     return {"share": value, "low": value - error, "high": value + error}

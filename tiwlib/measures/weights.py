@@ -14,20 +14,22 @@ from tiwlib.measures.shares import total_variation
 from tiwlib.noise import LogNormal, expand
 from tiwlib.objectives import Ratio, log_weight
 
+BINS = 8  # of equal number, in which probabilities and frequencies are compared
 
-def calibration(heldout: pd.DataFrame, bins: int = 8) -> pd.DataFrame:
-    """Predicted probability of being a reference sample against its frequency, in bins of equal number.
+
+def calibration(heldout: pd.DataFrame) -> pd.DataFrame:
+    """Predicted probability of being a reference sample against its frequency, in BINS bins of equal number.
 
     heldout: FittedRatio.heldout, columns log_ratio and label. Returns columns predicted, observed.
     """
     predicted = 1 / (1 + np.exp(-heldout.log_ratio))
-    observed, mean = calibration_curve(heldout.label, predicted, n_bins=bins, strategy="quantile")
+    observed, mean = calibration_curve(heldout.label, predicted, n_bins=BINS, strategy="quantile")
     return pd.DataFrame({"predicted": mean, "observed": observed})
 
 
-def calibration_error(heldout: pd.DataFrame, bins: int = 8) -> float:
+def calibration_error(heldout: pd.DataFrame) -> float:
     """Mean gap between probability and frequency over bins of equal number, in [0, 1]."""
-    curve = calibration(heldout, bins)
+    curve = calibration(heldout)
     return float((curve.predicted - curve.observed).abs().mean())
 
 
