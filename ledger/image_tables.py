@@ -244,7 +244,9 @@ def training_choices() -> str:
     for r in rows.to_dict("records"):
         rate = f"{r['lr']:g}, {'falling' if r['lr_decay'] else 'constant'}"
         length, noise = training_of(r)
-        average = "1/14 of the run" if pd.isna(r["ema_half_life"]) else f"{r['ema_half_life']:g}-step half-life"
+        average = (
+            "1/14 of the run" if pd.isna(r["ema_half_life"]) else f"{r['ema_half_life']:g}-step half-life"
+        )
         chosen = (r["setting"], length, rate, noise, r["sigma_data"], average)
         measured = (*texts([r], titles), f"{r['from_batches']:.3f}")
         lines.append(row(*chosen, r["sampling_steps"], *measured))

@@ -204,9 +204,9 @@ else:
     print("no runs of several reference sizes: make sweep CONFIG=workflow/reference_size.yaml")
 
 # %% [markdown]
-# **Figure: size of the reference set**, where there are such runs. A bar is Student's 95 % interval over seeds, of fewer
-# than four seeds the range of their values. Below it is printed which of the sizes can be read. The paper's tables compare
-# 5, 10, 25 and 50 % of the biased set.
+# **Figure: size of the reference set**, where there are such runs. A bar is Student's 95 % interval over seeds, of
+# fewer than four seeds the range of their values. Below it is printed which of the sizes can be read. The paper's
+# tables compare 5, 10, 25 and 50 % of the biased set.
 #
 # ## The power of the weight
 #
@@ -231,8 +231,8 @@ else:
 
 # %% [markdown]
 # **Figure: power of the weight**, where there are such runs. Means over seeds with bars as above; the dotted lines join
-# the powers of a method and say nothing about those between. Below it are printed the differences of the total variation,
-# seed by seed. The paper sweeps five powers of TIW-DSM, 0.25 to 2.5, and four of IW-DSM, 0.125 to 1.
+# the powers of a method and say nothing about those between. Below it are printed the differences of the total
+# variation, seed by seed. The paper sweeps five powers of TIW-DSM, 0.25 to 2.5, and four of IW-DSM, 0.125 to 1.
 #
 # ## The weights of the biased images
 #
