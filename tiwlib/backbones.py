@@ -18,19 +18,16 @@ def embed(c_noise: Tensor, channels: int) -> Tensor:
 
 
 class MLP(nn.Module):
-    """For points: (B, d), (B,) -> (B, d_out); residual layers, the noise level joins at every layer.
+    """For points: (B, d), (B,) -> (B, d_out); three residual layers, the noise level joins at each.
 
     Its bottleneck is what the first half of the layers, rounded up, hand on: (B, width).
     """
-
-    LAYERS = 3
 
     def __init__(self, d: int, d_out: int, width: int = 128):
         super().__init__()
         self.width = width
         self.first = nn.Linear(d, width)
-        self.level = nn.ModuleList(nn.Linear(width, width) for _ in range(self.LAYERS))
-        self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range(self.LAYERS))
+        self.level, self.hidden = (nn.ModuleList(nn.Linear(width, width) for _ in range(3)) for _ in range(2))
         self.last = nn.Linear(width, d_out)
 
     def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
@@ -94,10 +91,8 @@ class Encoder(nn.Module):
         self.level = nn.Sequential(nn.Linear(self.width, self.width), nn.SiLU())
         self.first = nn.Conv2d(in_channels, channels[0], 3, padding=1)
         stages = zip(channels[:1] + channels[:-1], channels, strict=True)
-        options = {"temb_channels": self.width, "groups": 8, "dropout": dropout, "down": True}
-        self.blocks = nn.ModuleList(
-            ResnetBlock2D(in_channels=a, out_channels=b, **options) for a, b in stages
-        )
+        how = {"temb_channels": self.width, "groups": 8, "dropout": dropout, "down": True}
+        self.blocks = nn.ModuleList(ResnetBlock2D(in_channels=a, out_channels=b, **how) for a, b in stages)
         self.last = nn.Linear(channels[-1], d_out)
 
     def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:

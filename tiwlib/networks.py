@@ -102,9 +102,7 @@ def _image_denoiser(channels: int, size: int, widths: tuple[int, ...], attends: 
         out_channels=channels,
         block_out_channels=widths,
         down_block_types=tuple("AttnDownBlock2D" if attention else "DownBlock2D" for attention in attends),
-        up_block_types=tuple(
-            "AttnUpBlock2D" if attention else "UpBlock2D" for attention in reversed(attends)
-        ),
+        up_block_types=tuple("AttnUpBlock2D" if attention else "UpBlock2D" for attention in attends[::-1]),
         norm_eps=1e-6,
         **options,
     )
