@@ -25,6 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 GLIBC = (39, 35, 34, 31, 28, 27, 24, 17)  # pip takes each as it stands
 RUN = '#!/usr/bin/env bash\nexec bash "$(dirname "${BASH_SOURCE[0]}")/../gpu/run.sh" "$@"\n'
+SAFELY = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # Python below 3.11.4 knows no filter
 
 
 def plain(name: str) -> str:

@@ -100,13 +100,13 @@ def unpack(work: Path, data: Path) -> None:
     for packed in PACKED.glob("*.tar.xz"):
         if not (data / packed.name.removesuffix(".tar.xz")).exists():
             with tarfile.open(packed) as archive:
-                archive.extractall(data, filter="data")
+                archive.extractall(data, **pack.SAFELY)
     parts = sorted(PACKED.glob("compiled.tar.gz.*"))
     if parts and not (work / "compiled").exists():
         whole = work / "compiled.tar.gz"
         whole.write_bytes(b"".join(part.read_bytes() for part in parts))
         with tarfile.open(whole) as archive:
-            archive.extractall(work, filter="data")
+            archive.extractall(work, **pack.SAFELY)
         whole.unlink()
 
 

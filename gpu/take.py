@@ -11,6 +11,8 @@ import sys
 import tarfile
 from pathlib import Path
 
+from pack import SAFELY
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
@@ -28,7 +30,7 @@ def take(folder: Path, tables: Path, packed: Path) -> list[Path]:
             for entry in archive.getmembers():  # results/NOTEBOOK/RUN/FILE
                 entry.name = str(Path(*Path(entry.name).parts[1:]))
                 if entry.isfile():
-                    archive.extract(entry, runs.results_root(), filter="data")
+                    archive.extract(entry, runs.results_root(), **SAFELY)
                     taken.append(runs.results_root() / entry.name)
     for path in folder.glob("*-speed.json"):
         speed.add(tables / path.name, json.loads(path.read_text()))

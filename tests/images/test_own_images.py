@@ -98,11 +98,11 @@ def test_wrong_shapes(tmp_path, wrong):
 
 def test_own_pair_needs_no_groups(tmp_path):
     biased = fill_folder(tmp_path / "many", [f"{i}.png" for i in range(6)])
-    reference = fill_folder(tmp_path / "few", ["x/0.png", "y/1.png", "y/2.png"], first_seed=10)
+    reference = fill_folder(tmp_path / "few", ["x/0.png", "y/1.png", "y/2.png", "y/3.png"], first_seed=10)
     made = bias.own_pair(biased, reference, tmp_path, size=4)
-    assert made.data.images.shape == (9, 3, 4, 4) and made.data.groups is None
+    assert made.data.images.shape == (10, 3, 4, 4) and made.data.groups is None
     assert made.data.name == "many + few" and made.data.group_names == ()
-    assert made.split.biased.tolist() == list(range(6)) and made.split.reference.tolist() == [6, 7, 8]
+    assert made.split.biased.tolist() == list(range(6)) and made.split.reference.tolist() == [6, 7, 8, 9]
     np.testing.assert_array_equal(made.data.images[6], datasets.decode.decode(encoded(10), "", 4, 3))
 
     (reference / "x" / "0.png").write_bytes(encoded(20))
@@ -110,13 +110,13 @@ def test_own_pair_needs_no_groups(tmp_path):
 
 
 def test_own_pair_with_groups(tmp_path):
-    biased = fill_folder(tmp_path / "many", ["a/1.png", "a/2.png", "a/3.png"])
-    reference = fill_folder(tmp_path / "few", ["1.png", "2.png", "3.png"], first_seed=10)
+    biased = fill_folder(tmp_path / "many", ["a/1.png", "a/2.png", "a/3.png", "a/4.png"])
+    reference = fill_folder(tmp_path / "few", ["1.png", "2.png", "3.png", "4.png"], first_seed=10)
     table = tmp_path / "few.csv"
-    table.write_text("file,group\n1.png,b\n2.png,a\n3.png,a\n")
+    table.write_text("file,group\n1.png,b\n2.png,a\n3.png,a\n4.png,a\n")
     groups = {"biased_groups": "folders", "reference_groups": str(table)}
     made = bias.own_pair(biased, reference, tmp_path, **groups)
-    assert made.data.group_names == ("a", "b") and made.data.groups.tolist() == [0, 0, 0, 1, 0, 0]
+    assert made.data.group_names == ("a", "b") and made.data.groups.tolist() == [0, 0, 0, 0, 1, 0, 0, 0]
     with pytest.raises(ValueError, match="only one is given"):
         bias.own_pair(biased, reference, tmp_path, biased_groups="folders")
 
@@ -152,8 +152,8 @@ def test_own_pair_refuses_groups_that_are_spelt_in_two_ways(names, tmp_path):
 
 
 def test_own_pair_says_which_group_has_no_reference_image(tmp_path):
-    biased = fill_folder(tmp_path / "many", ["a/1.png", "b/2.png"])
-    reference = fill_folder(tmp_path / "few", [f"a/{i}.png" for i in range(3)], first_seed=10)
+    biased = fill_folder(tmp_path / "many", ["a/1.png", "a/2.png", "a/3.png", "b/4.png"])
+    reference = fill_folder(tmp_path / "few", [f"a/{i}.png" for i in range(4)], first_seed=10)
     with pytest.warns(UserWarning, match="reference: few has no image of group 'b'"):
         bias.own_pair(biased, reference, tmp_path, biased_groups="folders", reference_groups="folders")
 
@@ -175,10 +175,10 @@ def test_own_pair_refuses_overlap_and_empty_sets(tmp_path):
 
 
 def test_own_pair_of_mixed_sizes(tmp_path):
-    biased = fill_folder(tmp_path / "many", ["1.png", "2.png"])
+    biased = fill_folder(tmp_path / "many", ["1.png", "2.png", "3.png", "4.png"])
     reference = fill_zip(
-        tmp_path / "few.zip", {f"{name}.png": encoded(i, (16, 16)) for i, name in enumerate("abc")}
+        tmp_path / "few.zip", {f"{name}.png": encoded(i, (16, 16)) for i, name in enumerate("abcd")}
     )
     with pytest.raises(ValueError, match="size: a.png is 16 x 16 pixels, 1.png is 8 x 8"):
         bias.own_pair(biased, reference, tmp_path, size=None)
-    assert bias.own_pair(biased, reference, tmp_path, size=8).data.images.shape == (5, 3, 8, 8)
+    assert bias.own_pair(biased, reference, tmp_path, size=8).data.images.shape == (8, 3, 8, 8)
