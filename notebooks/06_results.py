@@ -142,13 +142,15 @@ first = {key: of_seed[seed] for key, of_seed in by_method.items() if seed in of_
 examples = {key: first[key]["folder"] / "samples_by_group.png" for key in records.in_order(first)}
 examples = {key: path for key, path in examples.items() if path.exists()}
 if examples:
-    display(record.figure(plots.samples_by_group(examples, group_names), "samples_by_group"))
+    record.figure(plots.samples_by_group(examples, group_names), "samples_by_group")
+    print("drawn: figures/samples_by_group.png")
 elif has_groups:
     print("the records hold no samples by group: python -m workflow.sweep --again workflow/ledger.yaml")
 
 # %% [markdown]
-# **Figure: samples by group.** The first samples of each group in the first seed, a row for each group as the
-# classifier names it. A place is grey where there are no more. Nothing is picked.
+# **Figure: samples by group**, in the folder of the record alone, for it is large. The first samples of each group in
+# the first seed, a row for each group as the classifier names it. A place is grey where there are no more. Nothing is
+# picked.
 
 # %% tags=["nbval-ignore-output"]
 grids = {key: first[key]["folder"] / "samples.png" for key in ("dsm_obs", "tiw_dsm") if key in first}

@@ -53,7 +53,7 @@ def test_the_notebook_is_its_source(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_notebook_was_run_in_one_go_and_says_nothing_of_the_machine(name):
     path = FOLDER / f"{name}.ipynb"
-    assert path.stat().st_size < 400_000  # 06 shows eight figures, once there are records for all of them
+    assert path.stat().st_size < 300_000
     cells = code_cells(name)
     assert [c.execution_count for c in cells] == list(range(1, len(cells) + 1))
     for cell in cells:
